@@ -127,6 +127,8 @@ class Observed:
     """All pods labelled with the job's name in its namespace, whoever owns them, of all attempts."""
     progress: Progress | None = None
     """Latest progress read from worker 0, None when none was read."""
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    """Message of the latest Warning event by pod name, for the pods a plan asked to inspect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +176,8 @@ class Plan:
     creates: tuple[Create, ...] = ()
     deletes: tuple[Delete, ...] = ()
     events: tuple[Event, ...] = ()
+    inspect: tuple[str, ...] = ()
+    """Pods whose Warning events should be read before the next plan: they hang and their own status does not say why."""
     requeue_after: float | None = None
     """Seconds until the plan must be made again even if nothing is observed to change."""
 
