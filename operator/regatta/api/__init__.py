@@ -1,0 +1,1 @@
+"""What a user writes and reads: the TrainingJob's models, names, validation and generated CRD."""
