@@ -1,0 +1,65 @@
+{{- define "regatta.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "regatta.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else if contains (include "regatta.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "regatta.name" .) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "regatta.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (include "regatta.fullname" .) -}}
+{{- end -}}
+
+{{- define "regatta.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "regatta.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{- define "regatta.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "regatta.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- /* Full reference of an image: (dict "root" $ "image" .Values.image). A digest wins over a tag. */ -}}
+{{- define "regatta.image" -}}
+{{- $registry := .root.Values.image.registry | trimSuffix "/" -}}
+{{- $name := .image.repository -}}
+{{- if $registry }}{{ $name = printf "%s/%s" $registry $name }}{{ end -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" $name .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (.image.tag | default .root.Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* What the operator may do where TrainingJobs live: nothing that its code does not call. */ -}}
+{{- define "regatta.jobRules" -}}
+- apiGroups: [regatta.dev]
+  resources: [trainingjobs]
+  verbs: [get, list, watch]
+- apiGroups: [regatta.dev]
+  resources: [trainingjobs/status]
+  verbs: [patch]
+# Owner references that block deletion (OwnerReferencesPermissionEnforcement).
+- apiGroups: [regatta.dev]
+  resources: [trainingjobs/finalizers]
+  verbs: [update]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [""]
+  resources: [services, configmaps]
+  verbs: [get, create, delete]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
