@@ -79,6 +79,7 @@ class Cause(enum.StrEnum):
     INVALID_SPEC = "InvalidSpec"
     INVALID_IMAGE_NAME = "InvalidImageName"
     STALLED = "Stalled"
+    CREW_LOST = "CrewLost"
 
 
 class ConditionType(enum.StrEnum):

@@ -177,7 +177,7 @@ class Plan:
     deletes: tuple[Delete, ...] = ()
     events: tuple[Event, ...] = ()
     inspect: tuple[str, ...] = ()
-    """Pods whose Warning events should be read before the next plan: they hang and their own status does not say why."""
+    """Pods whose Warning events should be read before the next plan: they hang and do not say why."""
     requeue_after: float | None = None
     """Seconds until the plan must be made again even if nothing is observed to change."""
 

@@ -1,0 +1,144 @@
+"""Why an attempt failed: classified from the facts of its pods, first by what Kubernetes says, then by the crew.
+
+Exit code 137 alone never means out of memory: every SIGKILL gives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from regatta.api.status import Cause
+from regatta.plan.crew import Crew, has_failed, trainer_of
+from regatta.plan.model import ContainerFacts, PodFacts
+from regatta.plan.report import CrewReport, read_report
+
+__all__ = ["Verdict", "first_failure"]
+
+EXIT_CREW_LOST: Final = 72
+"""A launcher that lost its crew through no fault of its own processes."""
+
+DISRUPTIONS: Final = {
+    "PreemptionByScheduler": Cause.PREEMPTED,
+    "DeletionByTaintManager": Cause.NODE_LOST,
+    "EvictionByEvictionAPI": Cause.EVICTED,
+    "DeletionByPodGC": Cause.NODE_LOST,
+}
+"""Reasons of the pod condition DisruptionTarget (core/v1, set by the control plane)."""
+
+POD_REASONS: Final = {
+    "Evicted": Cause.EVICTED,
+    "Preempting": Cause.PREEMPTED,
+    "NodeLost": Cause.NODE_LOST,
+    "NodeShutdown": Cause.NODE_SHUTDOWN,
+    "Shutdown": Cause.NODE_SHUTDOWN,
+    "Terminated": Cause.NODE_SHUTDOWN,
+}
+"""status.reason of a pod that the kubelet or a controller failed."""
+
+REJECTIONS: Final = ("OutOf", "UnexpectedAdmissionError", "NodeAffinity", "TopologyAffinityError", "Topology")
+"""Beginnings of status.reason when a kubelet refuses a pod that was already bound to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The failure that ended an attempt."""
+
+    cause: Cause
+    message: str
+    at: datetime
+    pod: str = ""
+    node: str = ""
+    exit_code: int | None = None
+    restarts: int = 0
+    """In-place restarts the crew used before it gave up."""
+    symptom: bool = False
+    """Whether this only tells that somebody else of the crew was lost; the culprit may be reported in a moment."""
+
+
+def first_failure(crew: Crew, *, all_created: bool, now: datetime) -> Verdict | None:
+    """Return what made the attempt fail, None while every member can still train.
+
+    `all_created` says that each pod of the attempt was once created: then a missing one was deleted by somebody.
+    """
+    verdicts = [_verdict(pod, now=now) for pod in crew.members.values() if has_failed(pod)]
+    if verdicts:
+        return _culprit(verdicts, restarts=_restarts_used(crew.members.values()))
+    if all_created and crew.missing:
+        worker = crew.missing[0]
+        others = f" and {len(crew.missing) - 1} more" if len(crew.missing) > 1 else ""
+        return Verdict(
+            cause=Cause.POD_DELETED,
+            message=f"the pod of worker {worker}{others} was deleted by somebody else",
+            at=now,
+            restarts=_restarts_used(crew.members.values()),
+        )
+    return None
+
+
+def _culprit(verdicts: Iterable[Verdict], *, restarts: int) -> Verdict:
+    """The earliest failure that is not a mere consequence of another, with the crew's own count of restarts."""
+    first = min(verdicts, key=lambda verdict: (verdict.symptom, verdict.at))
+    return Verdict(
+        cause=first.cause,
+        message=first.message,
+        at=first.at,
+        pod=first.pod,
+        node=first.node,
+        exit_code=first.exit_code,
+        restarts=restarts,
+        symptom=first.symptom,
+    )
+
+
+def _restarts_used(pods: Iterable[PodFacts]) -> int:
+    """In-place restarts as the crew counted them; a pod killed outright left no message, its peers have."""
+    reports = (read_report(trainer.termination_message) for trainer in map(trainer_of, pods) if trainer is not None)
+    return max((report.restarts for report in reports if report is not None), default=0)
+
+
+def _verdict(pod: PodFacts, *, now: datetime) -> Verdict:
+    trainer = trainer_of(pod)
+    ended = trainer is not None and trainer.exit_code is not None
+    report = read_report(trainer.termination_message) if trainer is not None else None
+    at = (trainer.finished_at if trainer is not None else None) or pod.deleting_since or now
+    cause, message = _cause(pod, trainer, report=report)
+    return Verdict(
+        cause=cause,
+        message=message,
+        at=at,
+        pod=pod.name,
+        node=pod.node,
+        exit_code=trainer.exit_code if trainer is not None and ended else None,
+        symptom=trainer is not None and trainer.exit_code == EXIT_CREW_LOST,
+    )
+
+
+def _cause(pod: PodFacts, trainer: ContainerFacts | None, *, report: CrewReport | None) -> tuple[Cause, str]:
+    """Cause and words for one failed pod. Kubernetes' own reasons win: they explain the exit code, not the reverse."""
+    who = f"worker {pod.worker}"
+    if pod.disruption in DISRUPTIONS:
+        return DISRUPTIONS[pod.disruption], f"{who} was taken from node {pod.node}: {pod.message or pod.disruption}"
+    if pod.reason in POD_REASONS:
+        return POD_REASONS[pod.reason], f"{who} on node {pod.node}: {pod.message or pod.reason}"
+    if pod.reason.startswith(REJECTIONS):
+        return Cause.ADMISSION_REJECTED, f"node {pod.node} refused {who}: {pod.message or pod.reason}"
+    if trainer is None or trainer.exit_code is None:
+        if pod.deleting_since is not None:
+            return Cause.POD_DELETED, f"the pod of {who} was deleted by somebody else"
+        return Cause.CREATE_ERROR, f"{who} failed before its container ran: {pod.message or pod.reason or 'no reason'}"
+    if trainer.terminated_reason == "OOMKilled" or (report is not None and report.cause == Cause.OOM_KILLED):
+        return Cause.OOM_KILLED, f"{who} was killed for memory; raise spec.resources.limits.memory or use less"
+    if trainer.exit_code == EXIT_CREW_LOST:
+        return Cause.CREW_LOST, report.message if report is not None else f"{who} lost its crew"
+    if pod.deleting_since is not None:
+        return Cause.POD_DELETED, f"the pod of {who} was deleted by somebody else"
+    if trainer.terminated_reason in {"StartError", "ContainerCannotRun"}:
+        return Cause.USER_ERROR, f"{who}: the image cannot start the command: {trainer.termination_message}"
+    if report is not None and report.message:
+        return Cause.USER_ERROR, report.message
+    words = trainer.termination_message.strip().splitlines()
+    detail = f": {words[-1][:512]}" if words else ""
+    return Cause.USER_ERROR, f"{who} ended with exit code {trainer.exit_code}{detail}"

@@ -1,0 +1,110 @@
+"""Sorts a job's pods once: who belongs to the running attempt, in what state, and who is garbage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from regatta.api import names
+from regatta.plan.model import ContainerFacts, PodFacts
+
+__all__ = ["Crew", "trainer_of"]
+
+
+def trainer_of(pod: PodFacts) -> ContainerFacts | None:
+    """Return the training container's facts, None before the kubelet has reported any."""
+    return next((c for c in pod.containers if c.name == names.TRAINER and not c.init), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crew:
+    """The pods of one attempt by worker, and the pods that no attempt wants any more."""
+
+    desired: int
+    members: Mapping[int, PodFacts]
+    """Pods of the current attempt, by worker."""
+    garbage: tuple[PodFacts, ...]
+    """Pods of other attempts, of workers the job does not have, or of an earlier job of the same name."""
+
+    @classmethod
+    def muster(cls, pods: Iterable[PodFacts], *, uid: str, attempt: int, desired: int) -> Crew:
+        """Sort `pods`: a member is owned by this job, carries its attempt and a worker below `desired`."""
+        members: dict[int, PodFacts] = {}
+        garbage = []
+        for pod in pods:
+            if pod.owner_uid == uid and pod.attempt == attempt and 0 <= pod.worker < desired:
+                members[pod.worker] = pod
+            else:
+                garbage.append(pod)
+        return cls(desired=desired, members=members, garbage=tuple(garbage))
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Workers without a pod."""
+        return tuple(worker for worker in range(self.desired) if worker not in self.members)
+
+    @property
+    def succeeded(self) -> int:
+        """Workers whose training container ended with 0; sidecars have no say."""
+        return sum(map(has_succeeded, self.members.values()))
+
+    @property
+    def failed(self) -> int:
+        """Workers whose pod can train no more."""
+        return sum(map(has_failed, self.members.values()))
+
+    @property
+    def ready(self) -> int:
+        """Workers that train: their processes have joined, and have not ended."""
+        return sum(is_training(pod) for pod in self.members.values())
+
+    @property
+    def joined(self) -> bool:
+        """Whether every worker has joined, those that already finished included."""
+        return not self.missing and all(is_training(pod) or has_succeeded(pod) for pod in self.members.values())
+
+    @property
+    def all_scheduled(self) -> bool:
+        """Whether every worker has a node."""
+        return not self.missing and all(pod.scheduled for pod in self.members.values())
+
+    @property
+    def first_scheduled_at(self) -> datetime | None:
+        """When the attempt began to hold a node, None while it holds nothing."""
+        times = [pod.scheduled_at for pod in self.members.values() if pod.scheduled_at is not None]
+        return min(times, default=None)
+
+    @property
+    def last_joined_at(self) -> datetime | None:
+        """When the last worker joined, as far as pods still tell."""
+        return max((pod.ready_at for pod in self.members.values() if pod.ready_at is not None), default=None)
+
+
+def has_succeeded(pod: PodFacts) -> bool:
+    """Whether the training container ended with 0."""
+    trainer = trainer_of(pod)
+    if trainer is not None and trainer.exit_code is not None:
+        return trainer.exit_code == 0
+    return pod.phase == "Succeeded"
+
+
+def has_failed(pod: PodFacts) -> bool:
+    """Whether the pod can train no more although it did not succeed: ended, rejected, evicted or being deleted."""
+    if has_succeeded(pod):
+        return False
+    trainer = trainer_of(pod)
+    ended = trainer is not None and trainer.exit_code is not None
+    return ended or pod.phase == "Failed" or pod.deleting_since is not None
+
+
+def is_training(pod: PodFacts) -> bool:
+    """Whether the training container has joined its crew and still runs."""
+    trainer = trainer_of(pod)
+    return (
+        trainer is not None
+        and trainer.started
+        and trainer.running_since is not None
+        and trainer.exit_code is None
+        and pod.deleting_since is None
+    )

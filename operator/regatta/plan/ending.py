@@ -1,0 +1,121 @@
+"""The three ways a job ends: refused, succeeded, failed. What is written here is latched and never derived again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from regatta.api.status import Cause, ConditionType, Phase, TrainingJobStatus, Workers
+from regatta.plan.conditions import with_condition
+from regatta.plan.crew import Crew, trainer_of
+from regatta.plan.model import Job
+from regatta.plan.report import read_report
+
+__all__ = ["failed", "refused", "succeeded"]
+
+
+def refused(job: Job, *, now: datetime) -> TrainingJobStatus:
+    """Status of a job whose spec is wrong: every problem with its path, and no attempt."""
+    message = "; ".join(map(str, job.problems)) or "spec: cannot be read"
+    stated = with_condition(
+        job.status.conditions,
+        ConditionType.ACCEPTED,
+        holds=False,
+        reason=Cause.INVALID_SPEC,
+        message=message,
+        now=now,
+        generation=job.generation,
+    )
+    return _ended(
+        job,
+        job.status.model_copy(update={"conditions": stated, "start_time": now}),
+        phase=Phase.FAILED,
+        reason=Cause.INVALID_SPEC,
+        message=message,
+        workers=Workers(desired=job.spec.workers if job.spec else 0),
+        now=now,
+    )
+
+
+def succeeded(job: Job, crew: Crew, *, now: datetime) -> TrainingJobStatus:
+    """Status of a job whose workers all ended with 0; restarts the crew made in place are accounted for."""
+    in_place = _restarts_in_place(crew)
+    used = job.status.restarts_used + in_place
+    words = f"all {crew.desired} workers ended with exit code 0"
+    if used:
+        words += f" after {used} restart{'s' if used > 1 else ''}"
+    recorded = job.status.model_copy(update={"restarts_used": used})
+    return _ended(
+        job, recorded, phase=Phase.SUCCEEDED, reason="Completed", message=words, workers=_final(crew), now=now
+    )
+
+
+def failed(
+    job: Job, crew: Crew, *, reason: str, message: str, now: datetime, recorded: TrainingJobStatus | None = None
+) -> TrainingJobStatus:
+    """Status of a job that is given up; `recorded` is a status in which the failure is already counted."""
+    return _ended(
+        job,
+        job.status if recorded is None else recorded,
+        phase=Phase.FAILED,
+        reason=str(reason),
+        message=message,
+        workers=_final(crew),
+        now=now,
+    )
+
+
+def _ended(
+    job: Job,
+    recorded: TrainingJobStatus,
+    *,
+    phase: Phase,
+    reason: str,
+    message: str,
+    workers: Workers,
+    now: datetime,
+) -> TrainingJobStatus:
+    conditions = recorded.conditions
+    for type_, holds in (
+        (ConditionType.RUNNING, False),
+        (ConditionType.SUCCEEDED if phase is Phase.SUCCEEDED else ConditionType.FAILED, True),
+    ):
+        conditions = with_condition(
+            conditions,
+            type_,
+            holds=holds,
+            reason=str(reason),
+            message=message if holds else "",
+            now=now,
+            generation=job.generation,
+        )
+    return recorded.model_copy(
+        update={
+            "observed_generation": job.generation,
+            "phase": phase,
+            "reason": str(reason),
+            "message": message,
+            "workers": workers,
+            "completion_time": now,
+            "next_try_time": None,
+            "conditions": conditions,
+        }
+    )
+
+
+def _final(crew: Crew) -> Workers:
+    return Workers(
+        desired=crew.desired,
+        created=len(crew.members),
+        ready=0,
+        succeeded=crew.succeeded,
+        failed=crew.failed,
+    )
+
+
+def _restarts_in_place(crew: Crew) -> int:
+    reports = (
+        read_report(trainer.termination_message)
+        for trainer in map(trainer_of, crew.members.values())
+        if trainer is not None
+    )
+    return max((report.restarts for report in reports if report is not None), default=0)
