@@ -35,13 +35,15 @@ def action(cause: Cause, *, spec: TrainingJobSpec, restarts_used: int) -> Action
 
 
 def pause(failures: Sequence[Failure], *, uid: str, attempt: int, now: datetime) -> float:
-    """Seconds to wait before `attempt`: doubled by every failure of the last hour, capped, with jitter.
+    """Seconds to wait before `attempt`: none after the first failure of an hour, then doubled by each, with jitter.
 
     The jitter is derived from the job's uid: jobs that failed together do not return together, and the same job
     always gets the same answer.
     """
     recent = sum(now - failure.at < MEMORY for failure in failures)
-    length = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** max(0, recent - 1))
+    if recent < 2:
+        return 0.0
+    length = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (recent - 2))
     digest = hashlib.sha256(f"{uid}/{attempt}".encode()).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
     return length * (1 + JITTER * (2 * share - 1))
