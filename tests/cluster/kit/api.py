@@ -1,4 +1,4 @@
-"""A thin view of the API server for tests: dictionaries in, dictionaries out, errors that carry the server's own words."""
+"""A thin view of the API server for tests: dictionaries in and out, errors in the server's own words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kubernetes import client, config
+from kubernetes import config
 
 __all__ = ["Api", "Refused"]
 
@@ -90,9 +90,7 @@ class Api:
         answer: dict[str, Any] = self.request("POST", self.path(plural, namespace=namespace), body=body)
         return answer
 
-    def patch(
-        self, plural: str, name: str, body: Mapping[str, Any], *, namespace: str | None = None
-    ) -> dict[str, Any]:
+    def patch(self, plural: str, name: str, body: Mapping[str, Any], *, namespace: str | None = None) -> dict[str, Any]:
         """The object after a merge patch."""
         path = self.path(plural, namespace=namespace, name=name)
         answer: dict[str, Any] = self.request("PATCH", path, body=body, content_type="application/merge-patch+json")

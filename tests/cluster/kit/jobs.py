@@ -13,7 +13,7 @@ class JobBuilder:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._spec: dict[str, Any] = {"framework": "Custom", "workers": 1}
+        self._spec: dict[str, Any] = {"framework": "PyTorch", "workers": 1}
 
     def set(self, **fields: object) -> Self:
         """Set fields of the spec as they are written in a manifest."""
@@ -72,6 +72,10 @@ class JobBuilder:
         """Mount a volume for checkpoints."""
         return self.set(checkpoint={"volume": volume})
 
+    def user(self, number: int) -> Self:
+        """Run as this user, which an image of one's own needs in a namespace under the restricted standard."""
+        return self.set(podTemplate={"spec": {"securityContext": {"runAsNonRoot": True, "runAsUser": number}}})
+
     def spread(self) -> Self:
         """Allow no two workers of this job on one node."""
         term = {
@@ -92,5 +96,5 @@ class JobBuilder:
 
 
 def job(name: str) -> JobBuilder:
-    """Begin a Custom job of one worker."""
+    """Begin a job of one worker in the installation's own PyTorch image."""
     return JobBuilder(name)

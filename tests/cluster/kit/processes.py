@@ -64,9 +64,7 @@ def _with_cgroup(container_id: str) -> Iterator[Process]:
         try:
             if container_id not in (entry / "cgroup").read_text():
                 continue
-            status = dict(
-                line.split(":", 1) for line in (entry / "status").read_text().splitlines() if ":" in line
-            )
+            status = dict(line.split(":", 1) for line in (entry / "status").read_text().splitlines() if ":" in line)
             raw = (entry / "environ").read_bytes().decode(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended while we looked

@@ -38,10 +38,10 @@ def describe_job(api: Api, *, namespace: str, name: str, operator_log: Callable[
     """Status, pods, events and log ends of one job: what a person would look at first."""
     parts: list[str] = []
     found = api.find("trainingjobs", name, namespace=namespace)
-    parts.append(f"--- TrainingJob {namespace}/{name}\n{_pretty(found.get('status', {})) if found else 'does not exist'}")
+    parts += [f"--- TrainingJob {namespace}/{name}", _pretty(found.get("status", {})) if found else "does not exist"]
     for pod in api.list("pods", namespace=namespace, labels=f"regatta.dev/job={name}"):
-        status = pod.get("status", {})
-        parts.append(f"--- pod {pod['metadata']['name']} on {pod['spec'].get('nodeName', 'no node')}\n{_pretty(status)}")
+        node = pod["spec"].get("nodeName", "no node")
+        parts += [f"--- pod {pod['metadata']['name']} on {node}", _pretty(pod.get("status", {}))]
         parts.append(api.log(pod["metadata"]["name"], namespace=namespace, tail=20, container="trainer"))
     parts.append("--- events")
     parts += [

@@ -1,0 +1,55 @@
+"""Installs the chart with the images of the current work tree: the only way in, for tests and for the demo."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from tests.cluster.tool import api as tool
+
+__all__ = ["CHART", "NAMESPACE", "RELEASE", "InstallError", "install"]
+
+CHART: Final = Path(__file__).resolve().parents[3] / "charts" / "regatta"
+RELEASE: Final = "regatta"
+NAMESPACE: Final = "regatta-system"
+
+
+class InstallError(Exception):
+    """Helm could not install the chart; the text is Helm's own."""
+
+
+def install(cluster: tool.Cluster, images: Mapping[str, tool.Image], values: Mapping[str, Any] | None = None) -> None:
+    """Install or upgrade the release and wait until the operator is ready."""
+    context = ["--kube-context", cluster.context] if cluster.context else []
+    command = [
+        str(tool.helm_path()),
+        *("--kubeconfig", str(cluster.kubeconfig), *context),
+        *("upgrade", "--install", RELEASE, str(CHART)),
+        *("--namespace", NAMESPACE, "--create-namespace"),
+        *("--values", "-", "--wait", "--timeout", "2m"),
+    ]
+    merged = {**_values(images), **(values or {})}
+    done = subprocess.run(command, input=json.dumps(merged), text=True, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise InstallError((done.stderr or done.stdout).strip())
+
+
+def _values(images: Mapping[str, tool.Image]) -> dict[str, Any]:
+    return {
+        "image": {"registry": "", **_image(images["operator"])},
+        "runtimeImage": _image(images["runtime"]),
+        "frameworkImages": {"PyTorch": _image(images["pytorch"])},
+        # A tag that stays while its content changes would not roll the Deployment by itself.
+        "podAnnotations": {"regatta.dev/build": images["operator"].key},
+    }
+
+
+def _image(image: tool.Image) -> dict[str, str]:
+    name, _, digest = image.reference.partition("@")
+    if digest:
+        return {"repository": name, "digest": digest}
+    repository, _, tag = name.rpartition(":")
+    return {"repository": repository, "tag": tag}

@@ -1,0 +1,1 @@
+"""What `make demo` runs: from nothing to a real distributed training run on a real Kubernetes."""

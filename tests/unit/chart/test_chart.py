@@ -1,0 +1,139 @@
+"""What the chart installs: the generated CRD, no right the operator does not use, a pod for the restricted standard."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.tool import api as tool
+
+REPO = Path(__file__).resolve().parents[3]
+CHART = REPO / "charts" / "regatta"
+GENERATED_CRD = REPO / "crds" / "regatta.dev_trainingjobs.yaml"
+
+
+def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(tool.helm_path()), *arguments], capture_output=True, text=True, check=False)
+
+
+def rendered(**values: Any) -> list[dict[str, Any]]:
+    settings = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+    done = helm(
+        "template", "regatta", str(CHART), "-n", "regatta-system", *(x for s in settings for x in ("--set-json", s))
+    )
+    assert done.returncode == 0, done.stderr
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def only(documents: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, Any]:
+    [found] = [d for d in documents if d["kind"] == kind and name in d["metadata"]["name"]]
+    return found
+
+
+def granted(document: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(r, verb) for rule in document["rules"] for r in rule["resources"] for verb in rule["verbs"]}
+
+
+@pytest.fixture(scope="module")
+def defaults() -> list[dict[str, Any]]:
+    return rendered()
+
+
+def test_it_lints_strictly() -> None:
+    done = helm("lint", "--strict", str(CHART))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_its_crd_is_the_generated_one_and_survives_an_uninstall(defaults: list[dict[str, Any]]) -> None:
+    crd = only(defaults, "CustomResourceDefinition")
+
+    assert crd["metadata"].pop("annotations")["helm.sh/resource-policy"] == "keep"
+    generated = yaml.safe_load(GENERATED_CRD.read_text())
+    generated["metadata"].pop("annotations", None)
+    assert crd == generated
+
+
+def test_the_crd_can_be_left_to_others() -> None:
+    kinds = {document["kind"] for document in rendered(**{"crds.install": False})}
+
+    assert "CustomResourceDefinition" not in kinds
+
+
+def test_the_operator_has_the_rights_its_code_uses_and_no_other(defaults: list[dict[str, Any]]) -> None:
+    jobs = only(defaults, "ClusterRole", "regatta-jobs")
+    leader = only(defaults, "Role", "regatta-leader")
+
+    assert granted(jobs) == {
+        *(("trainingjobs", verb) for verb in ("get", "list", "watch")),
+        ("trainingjobs/status", "patch"),
+        ("trainingjobs/finalizers", "update"),
+        *(("pods", verb) for verb in ("get", "list", "watch", "create", "delete")),
+        *((plural, verb) for plural in ("services", "configmaps") for verb in ("get", "create", "delete")),
+        *(("events", verb) for verb in ("create", "patch")),
+    }
+    assert granted(leader) == {("leases", verb) for verb in ("create", "get", "update")}
+
+
+def test_namespaces_by_name_need_no_right_in_the_whole_cluster() -> None:
+    documents = rendered(watchNamespaces=["team-a", "team-b"])
+
+    bound = {(d["metadata"]["namespace"], d["roleRef"]["name"]) for d in documents if d["kind"] == "RoleBinding"}
+    assert not [d for d in documents if d["kind"] == "ClusterRoleBinding"]
+    assert bound == {("team-a", "regatta-jobs"), ("team-b", "regatta-jobs"), ("regatta-system", "regatta-leader")}
+
+
+def test_the_pod_meets_the_restricted_standard(defaults: list[dict[str, Any]]) -> None:
+    pod = only(defaults, "Deployment")["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {"requests", "limits"} <= set(container["resources"])
+    assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container)
+
+
+@pytest.mark.parametrize(
+    ("image", "reference"),
+    [
+        pytest.param({}, "localhost/regatta/operator:0.1.0", id="the chart's own version"),
+        pytest.param({"registry": "r.example:5000/team"}, "r.example:5000/team/regatta/operator:0.1.0", id="registry"),
+        pytest.param({"registry": "", "repository": "r.example/op", "tag": "2"}, "r.example/op:2", id="full name"),
+        pytest.param(
+            {"registry": "", "repository": "op", "tag": "2", "digest": f"sha256:{'a' * 64}"},
+            f"op@sha256:{'a' * 64}",
+            id="a digest wins over a tag",
+        ),
+    ],
+)
+def test_images_are_named_by_registry_repository_tag_and_digest(image: dict[str, str], reference: str) -> None:
+    documents = rendered(**{f"image.{key}": value for key, value in image.items()})
+
+    assert only(documents, "Deployment")["spec"]["template"]["spec"]["containers"][0]["image"] == reference
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        pytest.param({"replica": 1}, "replica", id="a value that does not exist"),
+        pytest.param({"runtime.injection": "Magic"}, "injection", id="an unknown way of injection"),
+        pytest.param({"watchNamespaces": ["Not A Name"]}, "watchNamespaces", id="a namespace that cannot be"),
+        pytest.param({"image.digest": "latest"}, "digest", id="a digest that is none"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(values: dict[str, Any], complaint: str) -> None:
+    settings = [x for key, value in values.items() for x in ("--set-json", f"{key}={json.dumps(value)}")]
+    done = helm("template", "regatta", str(CHART), *settings)
+
+    assert done.returncode != 0
+    assert complaint in done.stderr
