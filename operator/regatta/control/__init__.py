@@ -1,0 +1,1 @@
+"""Making it happen: keyed queue, reconcile, apply, kopf handlers, main."""

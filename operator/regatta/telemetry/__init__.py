@@ -1,0 +1,1 @@
+"""Operator metrics, and what running jobs tell about their progress."""
