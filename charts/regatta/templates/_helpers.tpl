@@ -59,7 +59,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [""]
   resources: [services, configmaps]
   verbs: [get, create, delete]
-- apiGroups: [events.k8s.io]
+# Told about jobs, and read of pods that hang without a reason in their status.
+- apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create, patch, list]
 {{- end -}}

@@ -75,7 +75,7 @@ def test_the_operator_has_the_rights_its_code_uses_and_no_other(defaults: list[d
         ("trainingjobs/finalizers", "update"),
         *(("pods", verb) for verb in ("get", "list", "watch", "create", "delete")),
         *((plural, verb) for plural in ("services", "configmaps") for verb in ("get", "create", "delete")),
-        *(("events", verb) for verb in ("create", "patch")),
+        *(("events", verb) for verb in ("create", "patch", "list")),
     }
     assert granted(leader) == {("leases", verb) for verb in ("create", "get", "update")}
 
