@@ -1,0 +1,158 @@
+"""The planner against an adversary: pods end, vanish and hang, creations fail, and the operator is killed anywhere.
+
+The world here is a few dictionaries that carry plans out, object by object; hypothesis decides what happens between
+any two of the writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from regatta.api.status import Phase, TrainingJobStatus
+from regatta.plan.model import CreateFailure, FailureKind, Observed, Outcome, PodFacts
+from regatta.plan.plan import plan
+from regatta.plan.settle import settle
+from tests.builders import INSTALLATION, NOW, job, pod
+
+WORKERS = 3
+BUDGET = 2
+FAILURES = [FailureKind.QUOTA_EXCEEDED, FailureKind.UNAVAILABLE, FailureKind.TERMINATING, FailureKind.FORBIDDEN]
+
+
+class Life(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.builder = job(workers=WORKERS, restart={"maxRestarts": BUDGET})
+        self.now = NOW
+        self.pods: dict[str, PodFacts] = {}
+        self.stored = TrainingJobStatus()
+        self.born: set[tuple[int, int, str]] = set()
+        self.serial = 0
+        self.highest = 0
+
+    # -- what the operator does ------------------------------------------------------------------------------------
+
+    @rule(
+        crash_after=st.integers(min_value=0, max_value=8),
+        refuse_from=st.integers(min_value=0, max_value=20),
+        failure=st.sampled_from(FAILURES),
+    )
+    def reconcile(self, crash_after: int, refuse_from: int, failure: FailureKind) -> None:
+        """Carry one plan out; the operator dies after `crash_after` writes, the server refuses pods from one on."""
+        current = self.builder.with_status(self.stored).obj()
+        decision = plan(current, Observed(installation=INSTALLATION, pods=tuple(self.pods.values())), self.now)
+        assert decision == plan(current, Observed(installation=INSTALLATION, pods=tuple(self.pods.values())), self.now)
+        writes = 0
+        failures = []
+        for delete in decision.deletes:
+            if writes == crash_after:
+                return
+            writes += 1
+            self._delete(delete.name, delete.uid)
+        for number, create in enumerate(c for c in decision.creates if c.kind == "Pod"):
+            if writes == crash_after:
+                return
+            writes += 1
+            if number >= refuse_from:
+                failures.append(CreateFailure(kind="Pod", name=create.name, failure=failure, message="refused"))
+            elif create.name in self.pods:
+                failures.append(
+                    CreateFailure(kind="Pod", name=create.name, failure=FailureKind.TERMINATING, message="terminating")
+                )
+            else:
+                self._create(create.name, create.body["metadata"]["labels"])
+        if decision.creates:
+            attempts = {int(c.body["metadata"]["labels"]["regatta.dev/attempt"]) for c in decision.creates[1:]}
+            assert attempts == {max(1, self.stored.attempt)}, "pods are made only for an attempt that is stored"
+        settled = settle(current, decision, Outcome(failures=tuple(failures)), self.now)
+        if writes < crash_after:
+            self._store(settled.status)
+
+    def _create(self, name: str, labels: dict[str, str]) -> None:
+        attempt, worker = int(labels["regatta.dev/attempt"]), int(labels["regatta.dev/worker"])
+        assert not [p for p in self.pods.values() if (p.attempt, p.worker) == (attempt, worker)]
+        self.serial += 1
+        facts = pod(attempt=attempt, worker=worker).obj()
+        self.pods[name] = replace(facts, uid=f"uid-{self.serial}")
+
+    def _delete(self, name: str, uid: str) -> None:
+        found = self.pods.get(name)
+        if found is not None and found.uid == uid:
+            self.pods[name] = replace(found, deleting_since=self.now)
+
+    def _store(self, status: TrainingJobStatus) -> None:
+        before = self.stored
+        if before.phase is not None and before.phase.terminal:
+            assert status == before, "the end is latched"
+        assert status.attempt >= before.attempt
+        assert status.restarts_used >= before.restarts_used
+        assert sum(status.failure_counts.values()) >= sum(before.failure_counts.values())
+        assert TrainingJobStatus.from_api(status.to_api()) == status
+        self.stored = status
+
+    # -- what the world does ---------------------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([0, 1, 5, 70, 4000]))
+    def time_passes(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @precondition(lambda self: self.pods)
+    @rule(data=st.data())
+    def a_pod_changes(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.pods)))
+        old = self.pods[name]
+        builder = pod(attempt=old.attempt, worker=old.worker)
+        change = data.draw(
+            st.sampled_from(["scheduled", "joined", "succeeded", "failed", "oom", "lost", "deleted", "gone"])
+        )
+        if change == "gone" or (old.deleting_since is not None and change != "succeeded"):
+            del self.pods[name]
+            return
+        made = {
+            "scheduled": builder.scheduled(self.now),
+            "joined": builder.joined(self.now),
+            "succeeded": builder.ended(0, at=self.now),
+            "failed": builder.ended(1, at=self.now),
+            "oom": builder.ended(137, reason="OOMKilled", at=self.now),
+            "lost": builder.ended(72, at=self.now),
+            "deleted": builder.joined(self.now).deleting(self.now),
+        }[change].obj()
+        self.pods[name] = replace(made, uid=old.uid, deleting_since=made.deleting_since or old.deleting_since)
+
+    # -- what must hold at any moment --------------------------------------------------------------------------------
+
+    @invariant()
+    def the_budget_is_kept(self) -> None:
+        assert self.stored.restarts_used <= BUDGET
+        counted = sum(self.stored.failure_counts.get(cause, 0) for cause in ("UserError", "OOMKilled", "CreateError"))
+        assert counted <= BUDGET + 1
+
+    @invariant()
+    def nothing_runs_for_an_attempt_that_was_never_stored(self) -> None:
+        assert all(p.attempt <= max(1, self.stored.attempt) for p in self.pods.values())
+
+    def teardown(self) -> None:
+        """Left in peace, with the cluster healthy again, every job ends: no state is a trap."""
+        for _ in range(60):
+            if self.stored.phase is not None and self.stored.phase.terminal:
+                break
+            self.pods = {n: p for n, p in self.pods.items() if p.deleting_since is None}
+            self.reconcile(crash_after=99, refuse_from=99, failure=FailureKind.UNAVAILABLE)
+            self.now += timedelta(seconds=30)
+            self.pods = {
+                n: p
+                if p.phase in {"Succeeded", "Failed"}
+                else replace(pod(attempt=p.attempt, worker=p.worker).ended(0, at=self.now).obj(), uid=p.uid)
+                for n, p in self.pods.items()
+                if p.deleting_since is None
+            }
+        assert self.stored.phase in (Phase.SUCCEEDED, Phase.FAILED), f"stuck: {self.stored}"
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
