@@ -1,16 +1,17 @@
 """Parts of core/v1 inside our API: plain dictionaries in Python, and in the CRD only as much schema as rules need.
 
-Each alias says with `WithJsonSchema` what the CRD holds: the keys by which lists merge and that validation reads are
-typed, the rest is preserved as it is and checked by the API server when the pod is created.
+Each alias says with `WithJsonSchema` what the CRD holds: what rules read and the kinds of a volume are typed, the rest
+is preserved as it is and checked by the API server when the pod is created.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import WithJsonSchema
 
 __all__ = [
+    "VOLUME_SOURCES",
     "Affinity",
     "EnvFromSource",
     "EnvVar",
@@ -24,18 +25,54 @@ __all__ = [
     "VolumeSource",
 ]
 
-_OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-_QUANTITIES = {
+VOLUME_SOURCES: Final = (
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "fc",
+    "hostPath",
+    "image",
+    "iscsi",
+    "nfs",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+)
+"""Kinds of volume that the CRD names; others are preserved too."""
+
+_OPEN: Final = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+_QUANTITIES: Final = {
     "type": "object",
     "maxProperties": 32,
     "additionalProperties": {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]},
 }
-_STRINGS = {"type": "object", "maxProperties": 128, "additionalProperties": {"type": "string"}}
+_STRINGS: Final = {"type": "object", "maxProperties": 128, "additionalProperties": {"type": "string"}}
 
 
 def _text(description: str, max_length: int) -> dict[str, Any]:
     return {"type": "string", "minLength": 1, "maxLength": max_length, "description": description}
 
+
+def _partial(description: str, **properties: Any) -> dict[str, Any]:
+    return {**_OPEN, "description": description, "properties": properties}
+
+
+# Kinds are named because CEL's equality overlooks a preserved key that only one side has: without them, an emptyDir
+# that became a persistentVolumeClaim would pass as unchanged.
+_SOURCES: Final = dict.fromkeys(VOLUME_SOURCES, _OPEN)
+_VOLUME: Final = {
+    **_OPEN,
+    "required": ["name"],
+    "properties": {"name": _text("Name of the volume, a DNS label.", 63), **_SOURCES},
+}
+_CONTAINERS: Final = {
+    "type": "array",
+    "maxItems": 64,
+    "items": {**_OPEN, "required": ["name"], "properties": {"name": _text("Name of the container.", 63)}},
+}
+_ITEMS: Final = {"type": "array", "maxItems": 256, "items": _OPEN}
 
 EnvVar = Annotated[
     dict[str, Any],
@@ -52,12 +89,7 @@ EnvVar = Annotated[
     ),
 ]
 EnvFromSource = Annotated[dict[str, Any], WithJsonSchema(_OPEN)]
-Volume = Annotated[
-    dict[str, Any],
-    WithJsonSchema(
-        {**_OPEN, "required": ["name"], "properties": {"name": _text("Name of the volume, a DNS label.", 63)}}
-    ),
-]
+Volume = Annotated[dict[str, Any], WithJsonSchema(_VOLUME)]
 VolumeMount = Annotated[
     dict[str, Any],
     WithJsonSchema(
@@ -71,7 +103,7 @@ VolumeMount = Annotated[
         }
     ),
 ]
-VolumeSource = Annotated[dict[str, Any], WithJsonSchema(_OPEN)]
+VolumeSource = Annotated[dict[str, Any], WithJsonSchema({**_OPEN, "properties": _SOURCES})]
 Toleration = Annotated[dict[str, Any], WithJsonSchema(_OPEN)]
 Affinity = Annotated[dict[str, Any], WithJsonSchema(_OPEN)]
 PipelineStep = Annotated[dict[str, Any], WithJsonSchema(_OPEN)]
@@ -102,11 +134,22 @@ PodTemplate = Annotated[
                         "annotations": {**_STRINGS, "description": "Annotations of every worker pod."},
                     },
                 },
-                "spec": {
-                    **_OPEN,
-                    "description": "A partial core/v1 PodSpec. Containers merge by name (trainer is the training "
-                    "container), other lists by their Kubernetes merge key.",
-                },
+                "spec": _partial(
+                    "A partial core/v1 PodSpec. Containers merge by name (trainer is the training container), other "
+                    "lists by their Kubernetes merge key.",
+                    containers={
+                        **_CONTAINERS,
+                        "description": "Changes to the container trainer, and sidecars, by name.",
+                    },
+                    initContainers={**_CONTAINERS, "description": "Containers that run before the training."},
+                    volumes={"type": "array", "maxItems": 128, "items": _VOLUME, "description": "Further volumes."},
+                    nodeSelector={**_STRINGS, "description": "Labels that a node must carry."},
+                    tolerations={**_ITEMS, "description": "Taints that the pods tolerate."},
+                    topologySpreadConstraints={**_ITEMS, "description": "How the pods spread over the cluster."},
+                    imagePullSecrets={**_ITEMS, "description": "Secrets with the credentials of image registries."},
+                    securityContext={**_OPEN, "description": "Security settings of the pods."},
+                    affinity={**_OPEN, "description": "Node and pod affinity."},
+                ),
             },
         }
     ),

@@ -9,10 +9,11 @@ from __future__ import annotations
 import enum
 from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from regatta.api import core
 from regatta.api.base import SpecModel
+from regatta.api.status import FAILURE_CAUSES, Cause
 
 __all__ = [
     "MAX_PROCESSES",
@@ -41,6 +42,22 @@ MAX_SECONDS = 10 * 365 * 24 * 3600
 """Ten years: beyond it a number of seconds is a mistake."""
 
 Seconds = Annotated[int, Field(ge=1, le=MAX_SECONDS)]
+
+
+def _of_an_attempt(cause: Cause) -> Cause:
+    if cause not in FAILURE_CAUSES:
+        raise ValueError(f"no attempt fails by {cause}; write one of {', '.join(FAILURE_CAUSES)}")
+    return cause
+
+
+FailureCause = Annotated[
+    Cause, AfterValidator(_of_an_attempt), WithJsonSchema({"type": "string", "enum": [str(c) for c in FAILURE_CAUSES]})
+]
+
+
+def _map_by(key: str) -> dict[str, Any]:
+    """A list whose elements are told apart by one of their fields, for server-side apply and against doubles."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
 
 
 class Framework(enum.StrEnum):
@@ -147,7 +164,7 @@ class RestartRule(SpecModel):
     exit_codes: Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(max_length=255)] = Field(
         default=(), description="Exit codes of the program, 1 to 255."
     )
-    causes: Annotated[tuple[Annotated[str, Field(max_length=32)], ...], Field(max_length=32)] = Field(
+    causes: Annotated[tuple[FailureCause, ...], Field(max_length=32)] = Field(
         default=(), description="Causes of failure as status.failures names them, such as OOMKilled."
     )
     action: Action = Field(description="Restart makes a new attempt, Fail ends the job.")
@@ -241,16 +258,22 @@ class TrainingJobSpec(SpecModel):
         default=None, description="Code mounted at /workspace, which becomes the working directory."
     )
     env: Annotated[list[core.EnvVar], Field(max_length=512)] = Field(
-        default=[], description="Environment of the training container, as in core/v1."
+        default=[],
+        description="Environment of the training container, as in core/v1.",
+        json_schema_extra=_map_by("name"),
     )
     env_from: Annotated[list[core.EnvFromSource], Field(max_length=64)] = Field(
         default=[], description="ConfigMaps and Secrets whose keys become environment variables, as in core/v1."
     )
     volumes: Annotated[list[core.Volume], Field(max_length=128)] = Field(
-        default=[], description="Volumes of every worker pod, as in core/v1."
+        default=[],
+        description="Volumes of every worker pod, as in core/v1.",
+        json_schema_extra=_map_by("name"),
     )
     volume_mounts: Annotated[list[core.VolumeMount], Field(max_length=128)] = Field(
-        default=[], description="Where the training container sees the volumes, as in core/v1."
+        default=[],
+        description="Where the training container sees the volumes, as in core/v1.",
+        json_schema_extra=_map_by("mountPath"),
     )
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] = Field(
         default=1, description="Number of worker pods that train together."

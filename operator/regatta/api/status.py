@@ -6,13 +6,14 @@ Everything a restarted operator needs to go on (attempt, counters, clocks) is he
 from __future__ import annotations
 
 import enum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, ValidationError
 
 from regatta.api.base import StatusModel, Time
 
 __all__ = [
+    "FAILURE_CAUSES",
     "MAX_FAILURES",
     "MAX_MESSAGE",
     "Cause",
@@ -79,7 +80,21 @@ class Cause(enum.StrEnum):
     INVALID_SPEC = "InvalidSpec"
     INVALID_IMAGE_NAME = "InvalidImageName"
     STALLED = "Stalled"
-    CREW_LOST = "CrewLost"
+
+
+FAILURE_CAUSES: Final = (
+    Cause.USER_ERROR,
+    Cause.CREW_LOST,
+    Cause.OOM_KILLED,
+    Cause.EVICTED,
+    Cause.PREEMPTED,
+    Cause.NODE_LOST,
+    Cause.NODE_SHUTDOWN,
+    Cause.ADMISSION_REJECTED,
+    Cause.POD_DELETED,
+    Cause.STALLED,
+)
+"""Causes by which an attempt fails; the others hinder a job from starting, or end it at once."""
 
 
 class ConditionType(enum.StrEnum):
@@ -165,7 +180,11 @@ class TrainingJobStatus(StatusModel):
     reason: str = Field(default="", description="One word that says why the job is in this phase.")
     message: Message = Field(default="", description="What happens or hinders, and what to do about it.")
     attempt: int = Field(default=0, description="Number of the current attempt; 0 before the first.")
-    conditions: tuple[Condition, ...] = Field(default=(), description="Facts to wait for, each with its time.")
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        description="Facts to wait for, each with its time.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
     workers: Workers = Field(default=Workers(), description="How many workers there are, by how far they have come.")
     start_time: Time | None = Field(default=None, description="When the operator first took up the job.")
     running_since: Time | None = Field(default=None, description="Since when all training processes run.")

@@ -1,0 +1,218 @@
+"""What a spec must keep to beyond its types; each rule that CEL can say stands in `regatta.api.cel` as well."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from regatta.api import names, reserved
+from regatta.api.problem import Problem, join
+from regatta.api.quantity import parse_quantity
+from regatta.api.spec import Checkpoint, Framework, Runtime, Source, TrainingJobSpec
+
+__all__ = [
+    "MAX_INLINE_BYTES",
+    "mount_problems",
+    "resource_problems",
+    "variable_problems",
+    "violations",
+    "volume_problems",
+]
+
+MAX_INLINE_BYTES: Final = 900_000
+"""A ConfigMap holds 1 MiB, its own names and metadata included."""
+
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
+_RESOURCE: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+
+
+def violations(spec: TrainingJobSpec) -> Iterator[Problem]:
+    """Everything in a readable spec, its podTemplate apart, that could not work."""
+    yield from _program(spec)
+    if spec.gpu_resource and not _RESOURCE.fullmatch(spec.gpu_resource):
+        yield Problem("spec.gpuResource", "an extended resource is called DOMAIN/NAME, such as nvidia.com/gpu")
+    if spec.source is not None:
+        yield from _source(spec.source)
+    yield from variable_problems(spec.env, path="spec.env")
+    for index, item in enumerate(spec.env_from):
+        if not item.keys() & {"configMapRef", "secretRef"}:
+            yield Problem(join("spec.envFrom", index), "needs configMapRef or secretRef, each {name: NAME}")
+    yield from volume_problems(spec.volumes, path="spec.volumes")
+    yield from mount_problems(
+        spec.volume_mounts, path="spec.volumeMounts", volumes=_volume_names(spec), taken=_taken_paths(spec)
+    )
+    yield from resource_problems(spec.resources, path="spec.resources")
+    for kind in ("requests", "limits"):
+        if spec.gpu_resource in (spec.resources.get(kind) or {}):
+            yield Problem(join("spec.resources", kind, spec.gpu_resource), "leave it out and write spec.gpusPerWorker")
+    if spec.checkpoint is not None:
+        yield from _checkpoint(spec.checkpoint)
+    for index, rule in enumerate(spec.restart.rules):
+        if not rule.exit_codes and not rule.causes:
+            yield Problem(join("spec.restart.rules", index), "needs exitCodes, causes or both")
+
+
+def _program(spec: TrainingJobSpec) -> Iterator[Problem]:
+    if spec.runtime is Runtime.AUTO and not spec.command:
+        yield Problem(
+            "spec.command",
+            "required: write the command of one training process, such as [python, train.py]; only runtime: Off runs "
+            "an image's own entrypoint",
+        )
+    elif spec.command and not spec.command[0].strip():
+        yield Problem("spec.command[0]", "must name the program, such as python")
+    if spec.framework is Framework.CUSTOM and spec.image is None:
+        yield Problem("spec.image", "required with framework Custom: no default image belongs to it")
+    if spec.image is not None and re.search(r"\s", spec.image):
+        yield Problem("spec.image", "an image's name holds no space; write one such as registry.example.com/app:1.0")
+    if spec.keras_backend is not None and spec.framework is not Framework.KERAS:
+        yield Problem("spec.kerasBackend", "belongs to framework Keras; leave it out")
+
+
+def _source(source: Source) -> Iterator[Problem]:
+    if (source.config_map is None) == (source.inline is None):
+        yield Problem("spec.source", "give exactly one of configMap and inline")
+    if source.inline is None:
+        return
+    if not source.inline:
+        yield Problem("spec.source.inline", "needs at least one file, such as {train.py: ...}")
+    for name in source.inline:
+        if not _FILE_NAME.fullmatch(name):
+            yield Problem(
+                join("spec.source.inline", name),
+                "a file's name holds letters, digits, '.', '_' and '-', and no folder, such as train.py",
+            )
+    size = sum(len(name) + len(text.encode()) for name, text in source.inline.items())
+    if size > MAX_INLINE_BYTES:
+        yield Problem(
+            "spec.source.inline",
+            f"{size} bytes; at most {MAX_INLINE_BYTES} fit into a ConfigMap: put the code into the image",
+        )
+
+
+def _checkpoint(checkpoint: Checkpoint) -> Iterator[Problem]:
+    yield from _path_problems(checkpoint.path, path="spec.checkpoint.path", example="/checkpoints")
+    if "name" in checkpoint.volume:
+        yield Problem("spec.checkpoint.volume.name", "leave it out: Regatta names this volume")
+    elif len(checkpoint.volume) != 1:
+        yield Problem(
+            "spec.checkpoint.volume",
+            "write exactly one volume source, such as {persistentVolumeClaim: {claimName: checkpoints}}",
+        )
+
+
+def variable_problems(variables: Iterable[Mapping[str, Any]], *, path: str) -> Iterator[Problem]:
+    """What is wrong with a container's `env`."""
+    seen = Counter(variable.get("name") for variable in variables if isinstance(variable.get("name"), str))
+    for index, variable in enumerate(variables):
+        name = variable.get("name")
+        where = join(path, index, "name")
+        if not isinstance(name, str) or not name or "=" in name or not name.isprintable():
+            yield Problem(where, "required: the name of a variable, such as NCCL_DEBUG")
+            continue
+        if reserved.is_reserved_variable(name):
+            yield Problem(where, f"{name} is computed for every process by Regatta; leave it out")
+        if seen[name] > 1:
+            yield Problem(where, f"{name} is given more than once")
+            seen[name] = 0  # said once
+        if not isinstance(variable.get("value"), str | None):
+            yield Problem(join(path, index, "value"), "write a text; put numbers and true or false in quotes")
+        if variable.get("value") and variable.get("valueFrom"):
+            yield Problem(join(path, index), "give value or valueFrom, not both")
+
+
+def volume_problems(volumes: Iterable[Mapping[str, Any]], *, path: str, overlay: bool = False) -> Iterator[Problem]:
+    """What is wrong with a list of volumes; an overlay may change the shared memory that every worker has."""
+    seen: set[str] = set()
+    for index, volume in enumerate(volumes):
+        name = volume.get("name")
+        where = join(path, index, "name")
+        if not isinstance(name, str) or not names.is_dns_label(name):
+            yield Problem(where, "required: a name of lower-case letters, digits and '-', such as data")
+            continue
+        if reserved.is_reserved_volume(name) and not (overlay and name in reserved.RESERVED_VOLUMES):
+            yield Problem(where, f"{name} belongs to Regatta; choose another name")
+        if name in seen:
+            yield Problem(where, f"two volumes are called {name}")
+        seen.add(name)
+        if len(volume) != 2 or any(key.startswith("$") for key in volume):
+            yield Problem(join(path, index), "write exactly one volume source, such as emptyDir: {}")
+
+
+def mount_problems(
+    mounts: Iterable[Mapping[str, Any]],
+    *,
+    path: str,
+    volumes: frozenset[str],
+    taken: Mapping[str, str],
+    trainer: bool = True,
+) -> Iterator[Problem]:
+    """What is wrong with a container's `volumeMounts`; `taken` maps paths in use to who uses them."""
+    used = dict(taken)
+    for index, mount in enumerate(mounts):
+        name, place = mount.get("name"), mount.get("mountPath")
+        if not isinstance(name, str) or name not in volumes:
+            known = ", ".join(sorted(volumes)) or "none is defined"
+            yield Problem(join(path, index, "name"), f"no volume is called {name}; known: {known}")
+        where = join(path, index, "mountPath")
+        if not isinstance(place, str):
+            yield Problem(where, "required: an absolute path, such as /data")
+            continue
+        yield from _path_problems(place, path=where, example="/data", trainer=trainer)
+        normal = place.rstrip("/") or "/"
+        if normal in used:
+            yield Problem(where, f"{place} is used by {used[normal]} already; choose another path")
+        used[normal] = join(path, index)
+
+
+def _path_problems(place: str, *, path: str, example: str, trainer: bool = True) -> Iterator[Problem]:
+    steps = place.split("/")
+    if not place.startswith("/") or place.strip("/") == "" or ".." in steps or ":" in place:
+        yield Problem(path, f"write an absolute path without '..' and ':', such as {example}")
+    elif trainer and (owned := reserved.reserved_path(place.rstrip("/"))) is not None:
+        yield Problem(path, f"{owned} belongs to Regatta; choose another path, such as {example}")
+
+
+def resource_problems(resources: Mapping[str, Any], *, path: str) -> Iterator[Problem]:
+    """What is wrong with a container's `resources`."""
+    amounts: dict[str, dict[str, Any]] = {"requests": {}, "limits": {}}
+    for key, value in resources.items():
+        if key == "claims":
+            continue
+        if key not in amounts:
+            yield Problem(join(path, key), "unknown field; write requests or limits")
+        elif value is not None and not isinstance(value, Mapping):
+            yield Problem(join(path, key), "write an object, such as {cpu: 4, memory: 16Gi}")
+        else:
+            for name, amount in (value or {}).items():
+                try:
+                    quantity = parse_quantity(amount)
+                except ValueError as error:
+                    yield Problem(join(path, key, name), str(error))
+                    continue
+                if quantity < 0:
+                    yield Problem(join(path, key, name), "must not be negative")
+                amounts[key][name] = quantity
+    for name, request in amounts["requests"].items():
+        if request > amounts["limits"].get(name, request):
+            yield Problem(join(path, "requests", name), "is more than the limit; lower it, or raise the limit")
+
+
+def _volume_names(spec: TrainingJobSpec) -> frozenset[str]:
+    pod = spec.pod_template.get("spec")
+    further = pod.get("volumes") if isinstance(pod, Mapping) else None
+    volumes = [*spec.volumes, *(further if isinstance(further, list) else [])]
+    return frozenset(
+        volume["name"] for volume in volumes if isinstance(volume, Mapping) and isinstance(volume.get("name"), str)
+    )
+
+
+def _taken_paths(spec: TrainingJobSpec) -> dict[str, str]:
+    taken = {}
+    if spec.source is not None:
+        taken[reserved.WORKSPACE_PATH] = "spec.source"
+    if spec.checkpoint is not None:
+        taken[spec.checkpoint.path.rstrip("/")] = "spec.checkpoint"
+    return taken
