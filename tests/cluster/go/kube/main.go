@@ -1,13 +1,13 @@
-// Command kube is every Kubernetes binary of the test cluster in one: the name it is called by decides which.
+// Command kube is every Kubernetes program of the test cluster in one: the name it is called by decides which.
 // Linking once instead of six times saves minutes on a small machine.
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 
-	"context"
 	"github.com/spf13/cobra"
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/logs/json/register"
@@ -22,20 +22,13 @@ import (
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
-func command(name string) *cobra.Command {
-	switch name {
-	case "kube-apiserver":
-		return apiserver.NewAPIServerCommand()
-	case "kube-controller-manager":
-		return controllers.NewControllerManagerCommand()
-	case "kube-scheduler":
-		return scheduler.NewSchedulerCommand()
-	case "kubelet":
-		return kubelet.NewKubeletCommand(context.Background())
-	case "kube-proxy":
-		return proxy.NewProxyCommand()
-	}
-	return nil
+// Only the command asked for is made: making one registers its flags and metrics for the whole process.
+var commands = map[string]func() *cobra.Command{
+	"kube-apiserver":          apiserver.NewAPIServerCommand,
+	"kube-controller-manager": controllers.NewControllerManagerCommand,
+	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
+	"kube-proxy":              proxy.NewProxyCommand,
+	"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
 }
 
 func main() {
@@ -46,10 +39,10 @@ func main() {
 		}
 		return
 	}
-	c := command(name)
-	if c == nil {
-		fmt.Fprintf(os.Stderr, "%s: call me by the name of a Kubernetes binary\n", name)
+	command, known := commands[name]
+	if !known {
+		fmt.Fprintf(os.Stderr, "%s: call me by the name of a Kubernetes program\n", name)
 		os.Exit(2)
 	}
-	os.Exit(cli.Run(c))
+	os.Exit(cli.Run(command()))
 }

@@ -1,0 +1,181 @@
+"""Bringing the cluster up, whatever state it is in, and telling what state that is."""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tests.cluster.tool import build, controlplane, debian, imagestore, network, node, teardown
+from tests.cluster.tool.errors import ToolError
+from tests.cluster.tool.kubeapi import KubeApi, is_ready
+from tests.cluster.tool.paths import Paths
+from tests.cluster.tool.processes import Component, Processes
+from tests.cluster.tool.progress import Progress
+
+MOST_NODES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What runs and what doesn't: component name to pid (None when it is dead), node name to readiness."""
+
+    components: dict[str, int | None]
+    nodes: dict[str, bool]
+    api: bool
+
+    @property
+    def good(self) -> bool:
+        """Tell whether everything that should run does."""
+        return self.api and all(self.components.values()) and all(self.nodes.values())
+
+
+def processes(paths: Paths) -> Processes:
+    """Return the cluster's processes."""
+    return Processes(records=paths.cluster / "run", logs=paths.logs)
+
+
+def up(paths: Paths, *, nodes: int = 2, gpus: int = 0, progress: Progress | None = None) -> tuple[str, ...]:
+    """Bring up a cluster of at least `nodes` nodes, or mend the one there is; return the nodes' names."""
+    progress = progress or Progress()
+    if not 0 <= nodes <= MOST_NODES:
+        raise ToolError(f"this tool runs 0 to {MOST_NODES} nodes, not {nodes}; `kwok up` gives fake ones by the hundred")
+    with lock(paths):
+        known = _remembered(paths)
+        count = max(nodes, known.get("nodes", 0))
+        names = tuple(node.name(index) for index in range(1, count + 1))
+        if known and count == known["nodes"] and (not gpus or known["gpus"] == gpus) and health(paths).good:
+            progress.say(f"the cluster runs: {len(names)} nodes, Kubernetes {build.KUBERNETES}; nothing to do")
+            return names
+        if os.geteuid() != 0:
+            raise ToolError(
+                "a cluster of our own needs root (network namespaces, mounts, cgroups).\n"
+                "Run this as root, or set REGATTA_KUBECONFIG to the kubeconfig of a cluster you have."
+            )
+        debian.ensure(debian.CLUSTER, progress=progress)
+        build.ensure(paths, build.CLUSTER, progress=progress)
+        if not known and (paths.cluster.exists() or teardown.leftovers(paths)):
+            progress.say("removing what an earlier cluster left behind")
+            teardown.remove(paths)
+        paths.cluster.mkdir(parents=True, exist_ok=True)
+        _remember(paths, nodes=count, gpus=gpus or known.get("gpus", 0))
+        _start(paths, count=count, gpus=gpus, progress=progress)
+    return names
+
+
+def health(paths: Paths) -> Health:
+    """Look at everything once."""
+    known = _remembered(paths)
+    running = processes(paths)
+    wanted = [component.name for component in _components(paths, known["nodes"])] if known else []
+    seen = {found["metadata"]["name"]: is_ready(found) for found in KubeApi(paths).nodes()} if known else {}
+    return Health(
+        components={name: running.pid(name) for name in wanted},
+        nodes={node.name(index): seen.get(node.name(index), False) for index in range(1, known.get("nodes", 0) + 1)},
+        api=bool(known) and KubeApi(paths).ready(),
+    )
+
+
+def running_nodes(paths: Paths) -> tuple[str, ...]:
+    """Return the names of the nodes whose container runtime runs."""
+    running = processes(paths)
+    names = [node.name(index) for index in range(1, _remembered(paths).get("nodes", 0) + 1)]
+    return tuple(name for name in names if running.alive(f"containerd-{name}"))
+
+
+@contextmanager
+def lock(paths: Paths) -> Iterator[None]:
+    """Keep everybody else from changing the cluster meanwhile."""
+    paths.cache.mkdir(parents=True, exist_ok=True)
+    with paths.lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _components(paths: Paths, count: int) -> list[Component]:
+    made = [
+        controlplane.etcd(paths),
+        controlplane.api_server(paths),
+        controlplane.controller_manager(paths),
+        controlplane.scheduler(paths),
+        controlplane.dns(paths),
+    ]
+    for index in range(1, count + 1):
+        made += [node.containerd(paths, index), node.kubelet(paths, index), node.kube_proxy(paths, index)]
+    return made
+
+
+def _start(paths: Paths, *, count: int, gpus: int, progress: Progress) -> None:
+    running = processes(paths)
+    indices = range(1, count + 1)
+    progress.plan(["start the control plane", *(["start the nodes"] if count else [])])
+    with progress.step("start the control plane"):
+        network.ensure_bridge()
+        controlplane.issue_certificates(paths)
+        running.start(controlplane.etcd(paths))
+        api_server = controlplane.api_server(paths)
+        running.start(api_server)
+        # The nodes' files are laid out while the API server starts.
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda index: _lay_out(paths, index, count=count), indices))
+        for component in (controlplane.etcd(paths), api_server):
+            running.wait(component)
+        rest = [controlplane.controller_manager(paths), controlplane.scheduler(paths), controlplane.dns(paths)]
+        _start_all(running, rest)
+    if not count:
+        return
+    with progress.step("start the nodes"):
+        runtimes = [node.containerd(paths, index) for index in indices]
+        _start_all(running, runtimes)
+        for index in indices:
+            imagestore.ensure_pause(paths, node.name(index))
+        agents = [make(paths, index) for index in indices for make in (node.kubelet, node.kube_proxy)]
+        _start_all(running, agents)
+        if gpus:
+            api = KubeApi(paths)
+            for index in indices:
+                if not api.give_gpus(node.name(index), gpus):
+                    raise ToolError(f"the API server refused to give {node.name(index)} {gpus} nvidia.com/gpu")
+
+
+def _lay_out(paths: Paths, index: int, *, count: int) -> None:
+    others = [other for other in range(1, count + 1) if other != index]
+    imagestore.seed(paths, node.name(index))
+    node.prepare(paths, index, others=others)
+
+
+def _start_all(running: Processes, components: Sequence[Component]) -> None:
+    """Start components together, then wait for each; one that died meanwhile is started again by this very call."""
+    for component in components:
+        running.start(component)
+    for component in components:
+        running.wait(component)
+
+
+def _remembered(paths: Paths) -> dict[str, Any]:
+    """Return what was started last; nothing when that was before a reboot or with other programs."""
+    try:
+        known: dict[str, Any] = json.loads((paths.cluster / "cluster.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return known if known.get("made") == _made(paths) else {}
+
+
+def _remember(paths: Paths, *, nodes: int, gpus: int) -> None:
+    known = {"nodes": nodes, "gpus": gpus, "made": _made(paths), "kubernetes": build.KUBERNETES}
+    (paths.cluster / "cluster.json").write_text(json.dumps(known) + "\n")
+
+
+def _made(paths: Paths) -> str:
+    """Return what a running cluster is made of: this boot, these programs, this tool's settings."""
+    digest = hashlib.sha256(Path("/proc/sys/kernel/random/boot_id").read_bytes())
+    for name in build.CLUSTER:
+        digest.update(build.identity(name).encode())
+    for module in (controlplane, network, node):
+        digest.update(Path(module.__file__ or "").read_bytes())
+    return digest.hexdigest()[:16]
