@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -105,7 +104,7 @@ def _checkpoint(checkpoint: Checkpoint) -> Iterator[Problem]:
 
 def variable_problems(variables: Iterable[Mapping[str, Any]], *, path: str) -> Iterator[Problem]:
     """What is wrong with a container's `env`."""
-    seen = Counter(variable.get("name") for variable in variables if isinstance(variable.get("name"), str))
+    seen: set[str] = set()
     for index, variable in enumerate(variables):
         name = variable.get("name")
         where = join(path, index, "name")
@@ -114,9 +113,9 @@ def variable_problems(variables: Iterable[Mapping[str, Any]], *, path: str) -> I
             continue
         if reserved.is_reserved_variable(name):
             yield Problem(where, f"{name} is computed for every process by Regatta; leave it out")
-        if seen[name] > 1:
+        if name in seen:
             yield Problem(where, f"{name} is given more than once")
-            seen[name] = 0  # said once
+        seen.add(name)
         if not isinstance(variable.get("value"), str | None):
             yield Problem(join(path, index, "value"), "write a text; put numbers and true or false in quotes")
         if variable.get("value") and variable.get("valueFrom"):

@@ -161,11 +161,11 @@ class Scheduling(SpecModel):
 class RestartRule(SpecModel):
     """What to do when an attempt fails in a certain way; a rule matches when everything it names does."""
 
-    exit_codes: Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(max_length=255)] = Field(
-        default=(), description="Exit codes of the program, 1 to 255."
+    exit_codes: Annotated[list[Annotated[int, Field(ge=1, le=255)]], Field(max_length=255)] = Field(
+        default=[], description="Exit codes of the program, 1 to 255."
     )
-    causes: Annotated[tuple[FailureCause, ...], Field(max_length=32)] = Field(
-        default=(), description="Causes of failure as status.failures names them, such as OOMKilled."
+    causes: Annotated[list[FailureCause], Field(max_length=32)] = Field(
+        default=[], description="Causes of failure as status.failures names them, such as OOMKilled."
     )
     action: Action = Field(description="Restart makes a new attempt, Fail ends the job.")
 
@@ -176,8 +176,8 @@ class Restart(SpecModel):
     max_restarts: Annotated[int, Field(ge=0, le=1000)] = Field(
         default=3, description="How often the program's own failures may restart it, in place or as a new attempt."
     )
-    rules: Annotated[tuple[RestartRule, ...], Field(max_length=32)] = Field(
-        default=(), description="Exceptions to the default table of causes; the first rule that matches decides."
+    rules: Annotated[list[RestartRule], Field(max_length=32)] = Field(
+        default=[], description="Exceptions to the default table of causes; the first rule that matches decides."
     )
 
 
@@ -212,8 +212,8 @@ class Preprocessing(SpecModel):
     """Sidecars that decode, transform, batch and shard the data and hand finished batches to the program."""
 
     source: PreprocessingSource | None = Field(default=None, description="Where the samples come from.")
-    pipeline: Annotated[tuple[core.PipelineStep, ...], Field(max_length=64)] = Field(
-        default=(), description="Steps in their order; each is an object with one key, the step's name."
+    pipeline: Annotated[list[core.PipelineStep], Field(max_length=64)] = Field(
+        default=[], description="Steps in their order; each is an object with one key, the step's name."
     )
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         default=None, description="Samples in a batch of one training process."

@@ -40,6 +40,10 @@ def _newest(failures: tuple[Failure, ...]) -> tuple[Failure, ...]:
     return failures[-MAX_FAILURES:]
 
 
+def _known(progress: Progress | None) -> Progress | None:
+    return None if progress == Progress() else progress
+
+
 Message = Annotated[str, AfterValidator(_clip)]
 
 
@@ -199,7 +203,9 @@ class TrainingJobStatus(StatusModel):
         default=(), description="The last ten failures, newest last."
     )
     failure_counts: dict[str, int] = Field(default={}, description="Number of failures by cause, complete.")
-    progress: Progress | None = Field(default=None, description="How far the training has come.")
+    progress: Annotated[Progress | None, AfterValidator(_known)] = Field(
+        default=None, description="How far the training has come."
+    )
     efficiency: dict[str, float] = Field(
         default={},
         description="What the hardware was used for: goodput, samplesPerSecond, stepSeconds, dataStallFraction, "

@@ -156,16 +156,10 @@ def _inside(
         elif key == "env" and trainer:
             yield from variable_problems(entries, path=f"{path}.env")
         elif key == "volumeMounts":
-            taken = (
-                {
-                    str(mount.get("mountPath")): "spec.volumeMounts"
-                    for mount in spec.volume_mounts
-                    if "mountPath" in mount
-                }
-                if trainer
-                else {}
+            taken = _mounted(spec) if trainer else {}
+            yield from mount_problems(
+                entries, path=f"{path}.volumeMounts", volumes=volumes, taken=taken, trainer=trainer
             )
-            yield from mount_problems(entries, path=f"{path}.volumeMounts", volumes=volumes, taken=taken)
     resources = entry.get("resources", {})
     if isinstance(resources, Mapping):
         yield from resource_problems(resources, path=f"{path}.resources")
