@@ -1,0 +1,46 @@
+"""`make bench`: what the operator costs and how fast it is, as ratios; exit code 1 where a goal is missed."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from regatta.kube import config
+from tests.bench import creation, micro
+from tests.bench.creation import Shape
+from tests.bench.operator_process import OperatorProcess
+from tests.bench.report import Result, machine, table
+from tests.cluster.tool import api as tool
+
+
+def main() -> int:
+    """Run the benchmarks and print one table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="runs of either side, alternating (default 5)")
+    parser.add_argument("--kwok-nodes", type=int, default=20, help="fake nodes to schedule on (default 20)")
+    arguments = parser.parse_args()
+    cluster = tool.ensure_cluster()
+    tool.kwok_up(nodes=arguments.kwok_nodes, target=cluster)
+    try:
+        results = asyncio.run(_run(cluster, rounds=arguments.rounds))
+    finally:
+        tool.kwok_down()
+    print(f"\n{machine()}\nmedian of {arguments.rounds} runs\n\n{table(results)}\n")
+    missed = [result for result in results if result.missed]
+    for result in missed:
+        print(f"missed: {result.what}: {result.ratio:.2f} > {result.goal:.2f}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+async def _run(cluster: tool.Cluster, *, rounds: int) -> list[Result]:
+    connection = config.load(kubeconfig=str(cluster.kubeconfig), context=cluster.context)
+    shapes = [Shape(jobs=1, workers=100), Shape(jobs=100, workers=10)]
+    with OperatorProcess(kubeconfig=cluster.kubeconfig) as operator:
+        pods = await creation.sample(connection, count=20)
+        created = await creation.measure(connection, shapes=shapes, rounds=rounds, operator=operator)
+    return [*micro.measure(pods), *created]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
