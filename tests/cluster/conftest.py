@@ -13,7 +13,7 @@ from tests.cluster.kit import Api, Installation, Playground, release
 from tests.cluster.tool import api as tool
 
 # A leader that dies is replaced this quickly here, so that tests which kill it do not wait for the default 15 s.
-LEASE = {"leaseSeconds": 4, "deadlineSeconds": 2.5, "retrySeconds": 0.5}
+LEASE = {"leaseSeconds": 4, "renewSeconds": 2.5, "retrySeconds": 0.5}
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tests.cluster.tool import build, cluster, teardown
+from tests.cluster.tool import build, cluster, images, teardown
 from tests.cluster.tool.errors import ToolError
 from tests.cluster.tool.paths import Paths
 from tests.cluster.tool.progress import Progress
@@ -19,6 +19,8 @@ def main(arguments: Sequence[str]) -> int:
         match options.command:
             case "up":
                 cluster.up(paths, nodes=options.nodes, gpus=options.gpus)
+            case "images":
+                images.ensure(paths, options.names or images.NAMES)
             case "down":
                 teardown.down(paths)
             case "kubectl":
@@ -39,6 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="bring the cluster up, or mend it")
     up.add_argument("--nodes", type=int, default=2, help="real nodes (default 2; 0 is a control plane alone)")
     up.add_argument("--gpus", type=int, default=0, help="nvidia.com/gpu to give every node, for scheduling only")
+    image = commands.add_parser("images", help="build the images that changed and import them into the nodes")
+    image.add_argument("names", nargs="*", help=f"of {chr(44).join(images.NAMES)} (default all)")
     commands.add_parser("down", help="end the cluster and remove every trace of it")
     kubectl = commands.add_parser("kubectl", help="run kubectl against the cluster")
     kubectl.add_argument("rest", nargs=argparse.REMAINDER)

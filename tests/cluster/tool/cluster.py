@@ -1,17 +1,12 @@
 """Bringing the cluster up, whatever state it is in, and telling what state that is."""
 
-import fcntl
-import hashlib
-import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from tests.cluster.tool import build, controlplane, debian, imagestore, network, node, teardown
+from tests.cluster.tool import build, controlplane, debian, images, imagestore, network, node, state, teardown
 from tests.cluster.tool.errors import ToolError
 from tests.cluster.tool.kubeapi import KubeApi, is_ready
 from tests.cluster.tool.paths import Paths
@@ -35,23 +30,18 @@ class Health:
         return self.api and all(self.components.values()) and all(self.nodes.values())
 
 
-def processes(paths: Paths) -> Processes:
-    """Return the cluster's processes."""
-    return Processes(records=paths.cluster / "run", logs=paths.logs)
-
-
 def up(paths: Paths, *, nodes: int = 2, gpus: int = 0, progress: Progress | None = None) -> tuple[str, ...]:
     """Bring up a cluster of at least `nodes` nodes, or mend the one there is; return the nodes' names."""
     progress = progress or Progress()
     if not 0 <= nodes <= MOST_NODES:
         raise ToolError(f"this tool runs 0 to {MOST_NODES} nodes, not {nodes}; `kwok up` gives fake ones by the hundred")
-    with lock(paths):
-        known = _remembered(paths)
-        count = max(nodes, known.get("nodes", 0))
-        names = tuple(node.name(index) for index in range(1, count + 1))
-        if known and count == known["nodes"] and (not gpus or known["gpus"] == gpus) and health(paths).good:
-            progress.say(f"the cluster runs: {len(names)} nodes, Kubernetes {build.KUBERNETES}; nothing to do")
-            return names
+    with state.lock(paths.lock):
+        known = state.read(paths)
+        count = max(nodes, known.nodes if known else 0)
+        gpus = gpus or (known.gpus if known else 0)
+        if known and (known.nodes, known.gpus) == (count, gpus) and health(paths).good:
+            progress.say(f"the cluster runs: {count} nodes, Kubernetes {build.KUBERNETES}; nothing to do")
+            return known.names
         if os.geteuid() != 0:
             raise ToolError(
                 "a cluster of our own needs root (network namespaces, mounts, cgroups).\n"
@@ -59,42 +49,27 @@ def up(paths: Paths, *, nodes: int = 2, gpus: int = 0, progress: Progress | None
             )
         debian.ensure(debian.CLUSTER, progress=progress)
         build.ensure(paths, build.CLUSTER, progress=progress)
-        if not known and (paths.cluster.exists() or teardown.leftovers(paths)):
+        if not known and teardown.leftovers(paths):
             progress.say("removing what an earlier cluster left behind")
             teardown.remove(paths)
-        paths.cluster.mkdir(parents=True, exist_ok=True)
-        _remember(paths, nodes=count, gpus=gpus or known.get("gpus", 0))
+        known = state.write(paths, nodes=count, gpus=gpus)
+        imagestore.refresh(paths, images.built(paths), progress=progress)
         _start(paths, count=count, gpus=gpus, progress=progress)
-    return names
+    return known.names
 
 
 def health(paths: Paths) -> Health:
     """Look at everything once."""
-    known = _remembered(paths)
-    running = processes(paths)
-    wanted = [component.name for component in _components(paths, known["nodes"])] if known else []
-    seen = {found["metadata"]["name"]: is_ready(found) for found in KubeApi(paths).nodes()} if known else {}
+    known = state.read(paths)
+    running, api = state.processes(paths), KubeApi(paths)
+    if known is None:
+        return Health(components={}, nodes={}, api=False)
+    seen = {found["metadata"]["name"]: is_ready(found) for found in api.nodes()}
     return Health(
-        components={name: running.pid(name) for name in wanted},
-        nodes={node.name(index): seen.get(node.name(index), False) for index in range(1, known.get("nodes", 0) + 1)},
-        api=bool(known) and KubeApi(paths).ready(),
+        components={component.name: running.pid(component.name) for component in _components(paths, known.nodes)},
+        nodes={name: seen.get(name, False) for name in known.names},
+        api=api.ready(),
     )
-
-
-def running_nodes(paths: Paths) -> tuple[str, ...]:
-    """Return the names of the nodes whose container runtime runs."""
-    running = processes(paths)
-    names = [node.name(index) for index in range(1, _remembered(paths).get("nodes", 0) + 1)]
-    return tuple(name for name in names if running.alive(f"containerd-{name}"))
-
-
-@contextmanager
-def lock(paths: Paths) -> Iterator[None]:
-    """Keep everybody else from changing the cluster meanwhile."""
-    paths.cache.mkdir(parents=True, exist_ok=True)
-    with paths.lock.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
 
 
 def _components(paths: Paths, count: int) -> list[Component]:
@@ -111,7 +86,7 @@ def _components(paths: Paths, count: int) -> list[Component]:
 
 
 def _start(paths: Paths, *, count: int, gpus: int, progress: Progress) -> None:
-    running = processes(paths)
+    running = state.processes(paths)
     indices = range(1, count + 1)
     progress.plan(["start the control plane", *(["start the nodes"] if count else [])])
     with progress.step("start the control plane"):
@@ -155,27 +130,3 @@ def _start_all(running: Processes, components: Sequence[Component]) -> None:
         running.start(component)
     for component in components:
         running.wait(component)
-
-
-def _remembered(paths: Paths) -> dict[str, Any]:
-    """Return what was started last; nothing when that was before a reboot or with other programs."""
-    try:
-        known: dict[str, Any] = json.loads((paths.cluster / "cluster.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
-    return known if known.get("made") == _made(paths) else {}
-
-
-def _remember(paths: Paths, *, nodes: int, gpus: int) -> None:
-    known = {"nodes": nodes, "gpus": gpus, "made": _made(paths), "kubernetes": build.KUBERNETES}
-    (paths.cluster / "cluster.json").write_text(json.dumps(known) + "\n")
-
-
-def _made(paths: Paths) -> str:
-    """Return what a running cluster is made of: this boot, these programs, this tool's settings."""
-    digest = hashlib.sha256(Path("/proc/sys/kernel/random/boot_id").read_bytes())
-    for name in build.CLUSTER:
-        digest.update(build.identity(name).encode())
-    for module in (controlplane, network, node):
-        digest.update(Path(module.__file__ or "").read_bytes())
-    return digest.hexdigest()[:16]

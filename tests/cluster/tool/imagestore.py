@@ -18,6 +18,7 @@ from tests.cluster.tool import archive, build, shell
 from tests.cluster.tool.node import PAUSE, ctr
 from tests.cluster.tool.paths import Paths
 from tests.cluster.tool.processes import Component, Processes
+from tests.cluster.tool.progress import Progress
 
 _PAUSE_SOURCE: Final = Path(__file__).with_name("pause.c")
 
@@ -64,7 +65,7 @@ def seed(paths: Paths, node: str) -> None:
     _write(paths.node(node) / "images.json", held)
 
 
-def refresh(paths: Paths, files: Mapping[str, tuple[str, Path]]) -> None:
+def refresh(paths: Paths, files: Mapping[str, tuple[str, Path]], *, progress: Progress) -> None:
     """Import into the store what it lacks of these archives, each given by image name with its key."""
     store = _store(paths)
     held = _read(store / "images.json")
@@ -89,7 +90,8 @@ def refresh(paths: Paths, files: Mapping[str, tuple[str, Path]]) -> None:
     try:
         runtime.wait(component)
         for name, file in wanted.items():
-            shell.run([*command, "images", "import", file])
+            with progress.step(f"unpack the image {name} for new nodes"):
+                shell.run([*command, "images", "import", file])
             held[name] = files[name][0]
     finally:
         runtime.stop(["containerd"])

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from tests.cluster.tool import cgroups, network, node, processes, shell
+from tests.cluster.tool import cgroups, network, node, processes, shell, state
 from tests.cluster.tool.paths import Paths
 from tests.cluster.tool.progress import Progress
 
@@ -17,10 +17,8 @@ _PROC: Final = Path("/proc")
 
 def down(paths: Paths, *, progress: Progress | None = None) -> None:
     """Tear the cluster down, also one that only half came up; nothing to do is no error."""
-    from tests.cluster.tool.cluster import lock
-
     progress = progress or Progress()
-    with lock(paths):
+    with state.lock(paths.lock):
         if not paths.cluster.exists() and not leftovers(paths):
             progress.say("there is no cluster; nothing to do")
             return
@@ -34,7 +32,7 @@ def down(paths: Paths, *, progress: Progress | None = None) -> None:
 
 def remove(paths: Paths) -> None:
     """End the processes, then remove mounts, namespaces, links, routes, groups and files, in this order."""
-    ours = processes.Processes(records=paths.cluster / "run", logs=paths.logs)
+    ours = state.processes(paths)
     # First those who would start others again.
     ours.stop([name for name in ours.names() if name.startswith("kubelet")], patience=2)
     ours.stop(ours.names(), patience=2)

@@ -1,0 +1,222 @@
+"""The images of this repository: what each is built from, when it has to be built again, and getting it onto nodes."""
+
+import hashlib
+import platform
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from tests.cluster.tool import debian, imagestore, shell, state
+from tests.cluster.tool.buildah import Buildah
+from tests.cluster.tool.errors import ToolError
+from tests.cluster.tool.paths import REPO, Paths
+from tests.cluster.tool.progress import Progress
+
+DOCKERFILES: Final = REPO / "runtime_images"
+TAG: Final = "dev"
+
+_DEBIAN: Final = "bookworm"
+_PACKAGES: Final = ("ca-certificates", "python3", "python3-venv", "python-is-python3")
+_UNWANTED: Final = ("doc", "info", "locale", "man")
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image: what pods call it, a key that changes with its content, and the archive it can be loaded from."""
+
+    name: str
+    reference: str
+    key: str
+    archive: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one image comes about: the files that decide it, the images it stands on, and the steps."""
+
+    inputs: tuple[str, ...]
+    make: Callable[[Paths, Path], None]
+    on: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    hint: str = ""
+
+
+def ensure(
+    paths: Paths, names: Sequence[str], *, progress: Progress | None = None, load: bool = True
+) -> Mapping[str, Image]:
+    """Build those of the named images that changed, and import them into every node that lacks them."""
+    progress = progress or Progress()
+    unknown = sorted(set(names) - set(RECIPES))
+    if unknown:
+        raise ToolError(f"no image is called {', '.join(unknown)}; there are {', '.join(RECIPES)}")
+    found = {name: _image(paths, name) for name in names}
+    missing = [image for image in found.values() if not image.archive.exists()]
+    if missing:
+        debian.ensure(debian.IMAGES, progress=progress)
+        with state.lock(paths.cache / "images.lock"):
+            _build(paths, [image for image in missing if not image.archive.exists()], progress=progress)
+    if load:
+        with state.lock(paths.lock):
+            _load(paths, found.values(), progress=progress)
+    return found
+
+
+def built(paths: Paths) -> Mapping[str, tuple[str, Path]]:
+    """Return key and archive of each image that is built and up to date."""
+    current = {name: _image(paths, name) for name in RECIPES}
+    return {name: (image.key, image.archive) for name, image in current.items() if image.archive.exists()}
+
+
+def _build(paths: Paths, missing: Sequence[Image], *, progress: Progress) -> None:
+    progress.plan([f"build the image {image.name}" for image in missing])
+    for image in missing:
+        with progress.step(f"build the image {image.name}", hint=RECIPES[image.name].hint):
+            RECIPES[image.name].make(paths, image.archive)
+        for old in paths.images.glob(f"{image.name}-*.tar"):
+            if old != image.archive:
+                old.unlink()
+
+
+def _load(paths: Paths, images: Iterable[Image], *, progress: Progress) -> None:
+    wanted = [
+        (node, image)
+        for node in state.running_nodes(paths)
+        for image in images
+        if imagestore.present(paths, node).get(image.name) != image.key
+    ]
+    if not wanted:
+        return
+    names = sorted({image.name for _, image in wanted})
+    with progress.step(f"import into the nodes: {', '.join(names)}"), ThreadPoolExecutor() as pool:
+        by_node: dict[str, list[Image]] = {}
+        for node, image in wanted:
+            by_node.setdefault(node, []).append(image)
+        list(pool.map(partial(_load_one, paths), by_node.items()))
+
+
+def _load_one(paths: Paths, wanted: tuple[str, list[Image]]) -> None:
+    node, images = wanted
+    for image in images:
+        imagestore.load(paths, node, name=image.name, key=image.key, file=image.archive)
+
+
+def _image(paths: Paths, name: str) -> Image:
+    key = _key(name)
+    return Image(name=name, reference=_reference(name), key=key, archive=paths.images / f"{name}-{key}.tar")
+
+
+def _reference(name: str, tag: str = TAG) -> str:
+    return f"localhost/regatta/{name}:{tag}"
+
+
+def _key(name: str) -> str:
+    """Return a hash of everything that decides an image's content."""
+    recipe = RECIPES[name]
+    digest = hashlib.sha256("\n".join((*recipe.inputs, *recipe.settings, *map(_key, recipe.on), platform.machine())).encode())
+    for path in sorted(_files(recipe.inputs)):
+        digest.update(path.relative_to(REPO).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def _files(inputs: Iterable[str]) -> Iterable[Path]:
+    for name in inputs:
+        path = REPO / name
+        found = path.rglob("*") if path.is_dir() else [path]
+        yield from (file for file in found if file.is_file() and "__pycache__" not in file.parts)
+
+
+def _base_reference() -> str:
+    return _reference("base", _key("base"))
+
+
+def _make_base(paths: Paths, archive: Path) -> None:
+    """Debian with Python and nothing else, made from its packages: the public images can't be pulled everywhere."""
+    buildah = Buildah.of(paths)
+    root = archive.with_suffix(".rootfs.tar")
+    excludes = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _UNWANTED]
+    shell.run(
+        ["mmdebstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}", *excludes, _DEBIAN, root],
+        log=paths.images / "base.log",
+    )
+    with buildah.container("scratch") as container:
+        buildah.run("add", "--quiet", container, str(root), "/")
+        buildah.run("config", "--env", "PATH=/usr/local/bin:/usr/bin:/bin", "--cmd", "python3", container)
+        buildah.run("commit", "--quiet", container, _base_reference())
+        # As a job's image it is nobody's root.
+        buildah.run("config", "--user", "1000:1000", container)
+        buildah.run("commit", "--quiet", container, _reference("base"))
+    root.unlink()
+    buildah.push(_reference("base"), archive)
+
+
+def _make(name: str, paths: Paths, archive: Path) -> None:
+    """Build an image from its own Dockerfile."""
+    buildah = Buildah.of(paths)
+    folder = {"runtime": "regatta_runtime"}.get(name, name)
+    arguments = {"BASE_IMAGE": _require_base(paths)} if "base" in RECIPES[name].on else {}
+    buildah.build(
+        DOCKERFILES / folder / "Dockerfile",
+        reference=_reference(name),
+        arguments=arguments,
+        log=paths.images / f"{name}.log",
+    )
+    buildah.push(_reference(name), archive)
+
+
+def _make_pytorch(paths: Paths, archive: Path) -> None:
+    """Build the PyTorch image for this machine's CPUs: what it lacks of CUDA is replaced by stubs."""
+    buildah = Buildah.of(paths)
+    plain = _reference("pytorch", "without-cuda")
+    buildah.build(
+        DOCKERFILES / "pytorch" / "Dockerfile",
+        reference=plain,
+        arguments={"BASE_IMAGE": _require_base(paths), "REQUIREMENTS": "requirements-stubs.txt"},
+        log=paths.images / "pytorch.log",
+    )
+    with buildah.container(plain) as container:
+        root = Path(buildah.run("mount", container).strip())
+        (site,) = root.glob("opt/venv/lib/python3*/site-packages")
+        shell.run([sys.executable, DOCKERFILES / "pytorch" / "cpu_stubs.py", site])
+        buildah.run("unmount", container)
+        buildah.run("commit", "--quiet", container, _reference("pytorch"))
+    buildah.push(_reference("pytorch"), archive)
+
+
+def _require_base(paths: Paths) -> str:
+    """Return the base image, made again when buildah's storage has lost it."""
+    if not Buildah.of(paths).has(_base_reference()):
+        _make_base(paths, _image(paths, "base").archive)
+    return _base_reference()
+
+
+_OWN_RUNTIME: Final = "runtime_images/regatta_runtime"
+
+RECIPES: Final[dict[str, Recipe]] = {
+    "base": Recipe(
+        inputs=(),
+        settings=(_DEBIAN, *_PACKAGES, *_UNWANTED),
+        make=_make_base,
+        hint="half a minute",
+    ),
+    "runtime": Recipe(
+        inputs=(_OWN_RUNTIME,),
+        make=partial(_make, "runtime"),
+    ),
+    "operator": Recipe(
+        inputs=("runtime_images/operator", _OWN_RUNTIME, "operator", "pyproject.toml", "README.md", "LICENSE"),
+        make=partial(_make, "operator"),
+        on=("base",),
+        hint="half a minute the first time",
+    ),
+    "pytorch": Recipe(
+        inputs=("runtime_images/pytorch",),
+        make=_make_pytorch,
+        on=("base",),
+        hint="two minutes",
+    ),
+}
+NAMES: Final = tuple(RECIPES)
