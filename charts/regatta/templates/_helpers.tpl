@@ -41,6 +41,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
+{{- /* Images of jobs that name none, as the operator reads them: FRAMEWORK=IMAGE,... */ -}}
+{{- define "regatta.frameworkImages" -}}
+{{- $pairs := list -}}
+{{- range $framework, $image := .Values.frameworkImages -}}
+{{- $pairs = append $pairs (printf "%s=%s" $framework (include "regatta.image" (dict "root" $ "image" $image))) -}}
+{{- end -}}
+{{- join "," $pairs -}}
+{{- end -}}
+
 {{- /* What the operator may do where TrainingJobs live: nothing that its code does not call. */ -}}
 {{- define "regatta.jobRules" -}}
 - apiGroups: [regatta.dev]
@@ -59,8 +68,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [""]
   resources: [services, configmaps]
   verbs: [get, create, delete]
-# Told about jobs, and read of pods that hang without a reason in their status.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+# Warnings about pods that hang and whose own status does not say why.
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, patch, list]
+  verbs: [list]
 {{- end -}}

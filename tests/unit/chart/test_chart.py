@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from regatta.control.settings import ENVIRONMENT_PREFIX, parse
 from tests.cluster.tool import api as tool
 
 REPO = Path(__file__).resolve().parents[3]
@@ -36,7 +38,13 @@ def only(documents: list[dict[str, Any]], kind: str, name: str = "") -> dict[str
 
 
 def granted(document: dict[str, Any]) -> set[tuple[str, str]]:
-    return {(r, verb) for rule in document["rules"] for r in rule["resources"] for verb in rule["verbs"]}
+    return {
+        (f"{group}/{resource}".removeprefix("/"), verb)
+        for rule in document["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +76,15 @@ def test_the_operator_has_the_rights_its_code_uses_and_no_other(defaults: list[d
     leader = only(defaults, "Role", "regatta-leader")
 
     assert granted(jobs) == {
-        *(("trainingjobs", verb) for verb in ("get", "list", "watch")),
-        ("trainingjobs/status", "patch"),
-        ("trainingjobs/finalizers", "update"),
+        *(("regatta.dev/trainingjobs", verb) for verb in ("get", "list", "watch")),
+        ("regatta.dev/trainingjobs/status", "patch"),
+        ("regatta.dev/trainingjobs/finalizers", "update"),
         *(("pods", verb) for verb in ("get", "list", "watch", "create", "delete")),
         *((plural, verb) for plural in ("services", "configmaps") for verb in ("get", "create", "delete")),
-        *(("events", verb) for verb in ("create", "patch", "list")),
+        *(("events.k8s.io/events", verb) for verb in ("create", "patch")),
+        ("events", "list"),
     }
-    assert granted(leader) == {("leases", verb) for verb in ("create", "get", "update")}
+    assert granted(leader) == {("coordination.k8s.io/leases", verb) for verb in ("create", "get", "update")}
 
 
 def test_namespaces_by_name_need_no_right_in_the_whole_cluster() -> None:
@@ -118,6 +127,22 @@ def test_images_are_named_by_registry_repository_tag_and_digest(image: dict[str,
     documents = rendered(**{f"image.{key}": value for key, value in image.items()})
 
     assert only(documents, "Deployment")["spec"]["template"]["spec"]["containers"][0]["image"] == reference
+
+
+def test_the_operator_understands_the_environment_it_is_given(defaults: list[dict[str, Any]]) -> None:
+    [container] = only(defaults, "Deployment")["spec"]["template"]["spec"]["containers"]
+    environment = {variable["name"]: variable.get("value", "pod") for variable in container["env"]}
+
+    settings = parse([], environment=environment)
+
+    unknown = {name for name in environment if name.startswith(ENVIRONMENT_PREFIX)} - {
+        ENVIRONMENT_PREFIX + field.name.upper() for field in dataclasses.fields(settings)
+    }
+    assert unknown == set()
+    assert settings.runtime_image == "localhost/regatta/runtime:0.1.0"
+    assert settings.framework_images == {"PyTorch": "localhost/regatta/pytorch:0.1.0"}
+    assert settings.port == container["ports"][0]["containerPort"]
+    assert settings.lease_name == only(defaults, "Role", "regatta-leader")["rules"][1]["resourceNames"][0]
 
 
 @pytest.mark.parametrize(
