@@ -39,10 +39,16 @@ def _convert(node: Mapping[str, Any], *, definitions: Mapping[str, Any]) -> dict
             result[key] = _convert(result[key], definitions=definitions)
     if result.get("type") == "integer":
         result.setdefault("format", "int64")
-    default = node.get("default")
+    _settle_default(result, default=node.get("default"), given="default" in node, nullable=nullable)
+    if "enum" in result:
+        result.pop("nullable", None)  # the API server finds null in no enumeration, not even where it is listed
+    return result
+
+
+def _settle_default(result: dict[str, Any], *, default: Any, given: bool, nullable: bool) -> None:
     if default in (None, "", [], {}):
         # Nothing to fill in, so a key without a value (`env:` in YAML) may stand there and means the same.
-        if nullable or "default" in node:
+        if nullable or given:
             result["nullable"] = True
     elif isinstance(default, Mapping):
         result["default"] = {}  # the defaults of its fields are filled in below it
@@ -50,7 +56,6 @@ def _convert(node: Mapping[str, Any], *, definitions: Mapping[str, Any]) -> dict
         result["default"] = default
         if nullable:
             result["nullable"] = True
-    return result
 
 
 def _resolve(node: Mapping[str, Any], *, definitions: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:

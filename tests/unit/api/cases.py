@@ -430,7 +430,7 @@ BAD = (
         job=job(podTemplate={"spec": {"containers": {"trainer": {}}}}),
         path="spec.podTemplate.spec.containers",
         words=("write a list",),
-        server_words=("spec.podTemplate.spec.containers", "array"),
+        server_words=("spec.podTemplate.spec.containers",),
     ),
     Bad(
         title="container without name",
@@ -551,7 +551,6 @@ GOOD = (
             compile=False,
             cleanup="Running",
             ttlSecondsAfterFinished=None,
-            kerasBackend=None,
             podTemplate={"metadata": {}, "spec": {}},
             resources={},
         ),
