@@ -1,0 +1,18 @@
+"""What each framework's training processes find in their environment: one module a framework, one table here.
+
+A module has `environment(place) -> dict`, for one process. To add a framework, write its module and name it below.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Dict
+
+from regatta_runtime.frameworks import custom, pytorch
+from regatta_runtime.frameworks.place import Place
+
+Environment = Callable[[Place], Dict[str, str]]
+
+FRAMEWORKS: Dict[str, Environment] = {
+    "Custom": custom.environment,
+    "PyTorch": pytorch.environment,
+}

@@ -1,0 +1,12 @@
+"""Any program: the common numbers, and REGATTA_* for the rest."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+from regatta_runtime.frameworks.place import Place, ranks
+
+
+def environment(place: Place) -> Dict[str, str]:
+    """RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT."""
+    return ranks(place)

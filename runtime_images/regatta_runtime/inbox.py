@@ -1,0 +1,78 @@
+"""The launcher's end of `progress.report`: keeps the newest record of each local process."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from typing import Any, Dict, NamedTuple, Optional, Union
+
+from regatta_runtime.loop import READ, Loop
+
+DATAGRAM_LIMIT = 4096
+BATCH = 64
+
+Number = Union[int, float]
+
+
+class Progress(NamedTuple):
+    """How far training is, as its lowest reporting local rank says."""
+
+    step: Optional[int] = None
+    total_steps: Optional[int] = None
+    epoch: Optional[Number] = None
+    updated_at: Optional[float] = None  # the wall clock's
+
+
+class Inbox:
+    """A datagram socket under a name that nobody can guess; the name goes to the processes in their environment."""
+
+    def __init__(self, loop: Loop, ranks: range) -> None:
+        self.name = ""
+        self._ranks = ranks
+        self._newest: Dict[int, Progress] = {}
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        name = "regatta-" + os.urandom(12).hex()
+        try:
+            sock.bind("\0" + name)
+        except OSError:
+            sock.close()  # no abstract sockets here: training goes on without progress
+            return
+        sock.setblocking(False)
+        self.name = name
+        self._sock = sock
+        loop.watch(sock, READ, self._ready)
+
+    def newest(self) -> Progress:
+        """The lowest reporting rank's last word; empty before there is one."""
+        return self._newest[min(self._newest)] if self._newest else Progress()
+
+    def _ready(self, mask: int) -> None:
+        for _ in range(BATCH):
+            try:
+                data = self._sock.recv(DATAGRAM_LIMIT)
+            except OSError:
+                return
+            try:
+                self._take(json.loads(data.decode("utf-8")))
+            except (ValueError, TypeError, AttributeError, RecursionError):
+                continue
+
+    def _take(self, raw: Dict[str, Any]) -> None:
+        rank = raw.get("rank")
+        if not isinstance(rank, int) or rank not in self._ranks:
+            return
+        old = self._newest.get(rank, Progress())
+        step, total, epoch = (_sane(raw.get(key)) for key in ("step", "totalSteps", "epoch"))
+        self._newest[rank] = Progress(
+            step=old.step if step is None else int(step),
+            total_steps=old.total_steps if total is None else int(total),
+            epoch=old.epoch if epoch is None else epoch,
+            updated_at=time.time(),
+        )
+
+
+def _sane(value: Any) -> Optional[Number]:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if number and 0 <= value < 2**53 else None

@@ -1,0 +1,58 @@
+"""What this pod starts for a generation: one process a rank, or a command that is a launcher once."""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, List, Sequence, Tuple
+
+from regatta_runtime import launchers
+from regatta_runtime.crew.messages import Order
+from regatta_runtime.environment import Config
+from regatta_runtime.frameworks import FRAMEWORKS
+from regatta_runtime.frameworks.place import Place, threads
+from regatta_runtime.processes import Spec
+from regatta_runtime.progress import SOCKET_VARIABLE
+
+RUNTIME_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# The launcher's own: what commands the crew is no business of the training program.
+PRIVATE = ("REGATTA_TOKEN",)
+
+
+class Starter:
+    """Makes the processes' commands and environments from the pod's own environment."""
+
+    def __init__(self, *, config: Config, command: Sequence[str], progress: str) -> None:
+        self._config = config
+        self._command = list(command)
+        self._launcher = launchers.recognise(command)
+        self._run_once = bool(self._launcher) if config.run_once is None else config.run_once
+        self._base = {k: v for k, v in os.environ.items() if k not in PRIVATE}
+        self._base.setdefault("PYTHONUNBUFFERED", "1")  # or a process's lines would come in lumps, or not at all
+        path = self._base.get("PYTHONPATH", "")
+        self._base["PYTHONPATH"] = os.pathsep.join([RUNTIME_FOLDER, *([path] if path else [])])
+        if progress:
+            self._base[SOCKET_VARIABLE] = progress
+        self.mark = os.urandom(12).hex()
+
+    def specs(self, order: Order) -> Tuple[List[Spec], str]:
+        """What to start, and a warning for the user (or "")."""
+        places = [
+            Place(self._config, local_rank, order.generation, order.master, order.restarts)
+            for local_rank in range(self._config.processes)
+        ]
+        if self._run_once:
+            command, added, warning = launchers.prepare(self._launcher or "", self._command, places[0])
+            return [Spec(None, f"w{self._config.worker}", command, self._environment(places[0], added))], warning
+        return [Spec(p.rank, str(p.rank), self._command, self._of_rank(p)) for p in places], ""
+
+    def _of_rank(self, place: Place) -> Dict[str, str]:
+        for_framework = FRAMEWORKS[self._config.framework]
+        return self._environment(place, {**threads(place, self._base), **for_framework(place)})
+
+    def _environment(self, place: Place, added: Dict[str, str]) -> Dict[str, str]:
+        return {
+            **self._base,
+            "REGATTA_GENERATION": str(place.generation),
+            "REGATTA_RESTARTS_USED": str(place.restarts_used),
+            **added,
+        }
