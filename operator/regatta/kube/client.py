@@ -6,7 +6,7 @@ errors of `kube.errors` and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from typing import Any, Final, Self
 
 import orjson
@@ -29,8 +29,15 @@ _MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}
 class Client:
     """What the operator asks of the API server. Use as an async context manager."""
 
-    def __init__(self, connection: Connection, *, parallel_writes: int = 64, observer: Observer | None = None) -> None:
-        self._transport = Transport(connection, parallel_writes=parallel_writes, observer=observer)
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        parallel_writes: int = 64,
+        observer: Observer | None = None,
+        may_write: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._transport = Transport(connection, parallel_writes=parallel_writes, observer=observer, may_write=may_write)
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()

@@ -34,6 +34,7 @@ __all__ = [
     "Invalid",
     "NamespaceTerminating",
     "NotFound",
+    "NotLeading",
     "QuotaExceeded",
     "TooManyRequests",
     "Unauthorized",
@@ -74,6 +75,10 @@ class ApiError(RegattaError):
         """Reasons of the Status' causes."""
         self.retry_after = retry_after
         """Seconds the server asks us to wait, None when it does not say."""
+
+
+class NotLeading(RegattaError):  # noqa: N818 - a state, not a mistake
+    """A write was held back because another replica may lead by now."""
 
 
 class NotFound(ApiError):  # noqa: N818 - named as Kubernetes names the reason

@@ -18,24 +18,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn, Protocol
 
-import orjson
-
 from regatta.api import names
 from regatta.kube.client import Client
 from regatta.kube.errors import ApiError, Gone, Unavailable, error_from_status
+from regatta.kube.listing import decode, list_all
 from regatta.kube.pulse import Pulse
 from regatta.kube.records import pod_facts
 from regatta.kube.resources import PODS
 from regatta.kube.retry import Backoff
 from regatta.kube.store import PodStore
-from regatta.plan.model import PodFacts
 
 __all__ = ["SELECTOR", "PodInformer", "WatchObserver"]
 
 SELECTOR: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_JOB}"
 SILENCE_SECONDS: Final = 75.0
 """Bookmarks come every 60 seconds, give or take the second or two of the server's own timers."""
-PAGE: Final = 500
 MAX_FAILURES_BEFORE_LIST: Final = 5
 
 _log = logging.getLogger(__name__)
@@ -144,21 +141,12 @@ class PodInformer:
                 await asyncio.sleep(self._backoff.pause(stream.failures))
 
     async def _list(self, stream: _Stream) -> str:
-        params = {"labelSelector": SELECTOR, "limit": str(PAGE)}
-        pods: list[PodFacts] = []
-        while True:
-            body = await self._client.list_page(PODS, namespace=stream.scope, params=params)
-            page = _decode(body)
-            stream.pulse.heard()
-            metadata = page.get("metadata")
-            metadata = metadata if isinstance(metadata, dict) else {}
-            pods += map(pod_facts, page.get("items") or ())
-            follow = metadata.get("continue")
-            if not follow:
-                break
-            params["continue"] = follow
-        version = str(metadata.get("resourceVersion") or "")
-        self._store.replace(stream.scope, pods=pods, resource_version=version)
+        listing = await list_all(
+            self._client, PODS, namespace=stream.scope, convert=pod_facts, params={"labelSelector": SELECTOR}
+        )
+        stream.pulse.heard()
+        version = listing.resource_version
+        self._store.replace(stream.scope, pods=listing.items, resource_version=version)
         stream.listed.set()
         return version
 
@@ -173,7 +161,7 @@ class PodInformer:
             stream.pulse.heard()
             for line in lines:
                 if line:
-                    self._take(stream, _decode(line))
+                    self._take(stream, decode(line))
 
     def _take(self, stream: _Stream, event: dict[str, Any]) -> None:
         kind = event.get("type")
@@ -198,13 +186,3 @@ class PodInformer:
                 return
         stream.failures = 0
         self._observer.event(resource=PODS.plural, kind=kind)
-
-
-def _decode(body: bytes) -> dict[str, Any]:
-    try:
-        decoded = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Unavailable(f"the answer is not JSON: {error}") from error
-    if not isinstance(decoded, dict):
-        raise Unavailable("the answer is no JSON object")
-    return decoded

@@ -10,6 +10,7 @@ from regatta.api import names
 
 __all__ = [
     "CONFIG_MAPS",
+    "CORE_EVENTS",
     "EVENTS",
     "LEASES",
     "PODS",
@@ -58,7 +59,10 @@ class Resource:
 PODS: Final = Resource("Pod", "pods")
 SERVICES: Final = Resource("Service", "services")
 CONFIG_MAPS: Final = Resource("ConfigMap", "configmaps")
-EVENTS: Final = Resource("Event", "events")
+EVENTS: Final = Resource("Event", "events", "events.k8s.io")
+"""Events as we write them."""
+CORE_EVENTS: Final = Resource("Event", "events")
+"""The same events in their older form, which can be selected by the object they are about."""
 LEASES: Final = Resource("Lease", "leases", "coordination.k8s.io")
 TRAINING_JOBS: Final = Resource(names.KIND, names.PLURAL, names.GROUP, names.VERSION)
 

@@ -46,6 +46,10 @@ class PodStore:
         """All pods labelled with the job's name in its namespace."""
         return tuple(self._by_job.get(job, {}).values())
 
+    def get(self, namespace: str, name: str) -> PodFacts | None:
+        """The pod of that name."""
+        return self._scope_of(namespace).pods.get((namespace, name))
+
     def jobs(self) -> tuple[JobKey, ...]:
         """Jobs that have at least one pod."""
         return tuple(self._by_job)

@@ -18,7 +18,7 @@ from yarl import URL
 
 from regatta import __version__
 from regatta.kube.config import Connection
-from regatta.kube.errors import ApiError, Unauthorized, Unavailable, error_from_response
+from regatta.kube.errors import ApiError, NotLeading, Unauthorized, Unavailable, error_from_response
 from regatta.kube.gate import FairGate
 from regatta.kube.retry import PATIENT, Effect, RetryPolicy, pause_before_retry
 
@@ -43,6 +43,10 @@ class Lane(enum.Enum):
     """Kubernetes events: nice to have, never in the way."""
 
 
+FENCED: Final = frozenset({Lane.STATUS, Lane.BULK, Lane.EVENT})
+"""Lanes in which only the leader may write."""
+
+
 class Observer(Protocol):
     """Told of every finished HTTP request."""
 
@@ -59,11 +63,13 @@ class Transport:
         *,
         parallel_writes: int = 64,
         observer: Observer | None = None,
+        may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
         self._base = URL(connection.server)
         self._observer = observer
+        self._may_write = may_write
         self._clock = clock
         self._gates: dict[Lane, FairGate | None] = {
             Lane.LEASE: None,
@@ -128,6 +134,9 @@ class Transport:
             if gate is not None:
                 await gate.acquire(flow)
             try:
+                # Asked when the request is about to leave: it may have waited for longer than a lease lasts.
+                if lane in FENCED and not self._may_write():
+                    raise NotLeading(f"{method} {path} was held back")
                 async with self._send(
                     method, url, verb=verb, resource=resource, body=body, headers=headers, timeout=timeout
                 ) as response:

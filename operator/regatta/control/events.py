@@ -1,0 +1,178 @@
+"""Kubernetes events about jobs: repeated ones counted, floods cut, and never in the way of anything else."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, NoReturn
+
+from regatta.api import names
+from regatta.kube.client import Client
+from regatta.kube.errors import ApiError, NotFound
+from regatta.kube.resources import EVENTS
+from regatta.kube.transport import Lane
+from regatta.plan.model import Event, Job
+
+__all__ = ["EventSink"]
+
+REPORTER: Final = "regatta.dev/operator"
+MAX_NOTE: Final = 1024
+MAX_QUEUED: Final = 1000
+MAX_REMEMBERED: Final = 4096
+REPEAT_WINDOW: Final = 600.0
+"""The same words within so many seconds raise the earlier event's count."""
+BURST: Final = 20
+REFILL_SECONDS: Final = 15.0
+"""A job may have so many events at once, and one more each time this passes."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Told:
+    name: str
+    count: int
+    at: float
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Posting:
+    namespace: str
+    name: str
+    body: dict[str, Any]
+    repeated: bool
+
+
+class EventSink:
+    """Takes events at any rate, posts what is worth posting in the background."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        instance: str,
+        clock: Callable[[], float] | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._client = client
+        self._instance = instance[:128]
+        self._clock = clock or (lambda: asyncio.get_running_loop().time())
+        self._now = now
+        self._told: OrderedDict[tuple[str, str, str, str], _Told] = OrderedDict()
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._queue: asyncio.Queue[_Posting] = asyncio.Queue(MAX_QUEUED)
+
+    def post(self, job: Job, event: Event) -> None:
+        """Have the event posted some time soon; dropped where the job has had too many, or the API server is slow."""
+        posting = self._posting(job, event)
+        if posting is None:
+            return
+        try:
+            self._queue.put_nowait(posting)
+        except asyncio.QueueFull:
+            _log.debug("an event was dropped: the queue is full")
+
+    async def run(self) -> NoReturn:
+        """Post until cancelled."""
+        while True:
+            posting = await self._queue.get()
+            try:
+                await self._send(posting)
+            except ApiError as error:
+                # The namespace is going, or the quota for events is used up: nothing hangs on an event.
+                _log.debug("an event was not taken: %s", error)
+            finally:
+                self._queue.task_done()
+
+    async def drain(self, seconds: float) -> None:
+        """Give what is queued a moment to be posted."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._queue.join()
+        except TimeoutError:
+            _log.debug("some events were not posted before the stop")
+
+    def _posting(self, job: Job, event: Event) -> _Posting | None:
+        now = self._clock()
+        note = event.message if len(event.message) <= MAX_NOTE else event.message[: MAX_NOTE - 1] + "…"
+        while len(note.encode()) > MAX_NOTE:  # the limit is in bytes
+            note = note[: -max(1, (len(note.encode()) - MAX_NOTE) // 4)]
+        words = (job.uid, event.type, event.reason, note)
+        stamp = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        told = self._told.get(words)
+        if told is not None and now - told.at < REPEAT_WINDOW:
+            if not self._spend(job.uid, now):
+                return None
+            told.count += 1
+            told.at = now
+            series = {"count": told.count, "lastObservedTime": stamp}
+            return _Posting(job.namespace, told.name, {"series": series}, repeated=True)
+        if not self._spend(job.uid, now):
+            return None
+        digest = hashlib.sha256("\0".join((*words, stamp)).encode()).hexdigest()[:16]
+        name = f"{job.name}.{digest}"
+        _remember(self._told, words, _Told(name=name, count=1, at=now))
+        body = {
+            "apiVersion": EVENTS.api_version,
+            "kind": EVENTS.kind,
+            "metadata": {"name": name, "namespace": job.namespace},
+            "eventTime": stamp,
+            "reportingController": REPORTER,
+            "reportingInstance": self._instance,
+            "action": "Reconcile",
+            "type": event.type,
+            "reason": event.reason,
+            "note": note,
+            "regarding": {
+                "apiVersion": names.API_VERSION,
+                "kind": names.KIND,
+                "namespace": job.namespace,
+                "name": job.name,
+                "uid": job.uid,
+            },
+        }
+        return _Posting(job.namespace, name, body, repeated=False)
+
+    def _spend(self, uid: str, now: float) -> bool:
+        bucket = self._buckets.get(uid)
+        if bucket is None:
+            bucket = _Bucket(tokens=BURST, at=now)
+            _remember(self._buckets, uid, bucket)
+        bucket.tokens = min(BURST, bucket.tokens + (now - bucket.at) / REFILL_SECONDS)
+        bucket.at = now
+        if bucket.tokens < 1:
+            return False
+        bucket.tokens -= 1
+        return True
+
+    async def _send(self, posting: _Posting) -> None:
+        if posting.repeated:
+            try:
+                await self._client.patch(
+                    EVENTS, namespace=posting.namespace, name=posting.name, patch=posting.body, lane=Lane.EVENT
+                )
+            except NotFound:
+                # Events live for an hour by default; this one was told again after somebody removed it.
+                self._told = OrderedDict((w, t) for w, t in self._told.items() if t.name != posting.name)
+            return
+        await self._client.create(
+            EVENTS, namespace=posting.namespace, body=posting.body, lane=Lane.EVENT, once=True, metadata_only=True
+        )
+
+
+def _remember(memory: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    while len(memory) > MAX_REMEMBERED:
+        memory.popitem(last=False)

@@ -1,0 +1,183 @@
+"""One turn of the wheel for one job: gather, plan, apply, settle, write the status once, tell the events.
+
+Everything is derived from the job's spec and status and from the pods that exist. Nothing is remembered between two
+turns that an operator restarted in between would miss.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from regatta.api.status import Progress, TrainingJobStatus
+from regatta.control.apply import Applier
+from regatta.control.events import EventSink
+from regatta.control.inspect import latest_warnings
+from regatta.control.jobs import CachedJob, JobCache
+from regatta.control.patch import merge_patch
+from regatta.kube.client import Client
+from regatta.kube.errors import ApiError, Conflict, NotFound
+from regatta.kube.resources import TRAINING_JOBS
+from regatta.kube.store import JobKey, PodStore
+from regatta.plan.model import Installation, Job, Observed, Plan
+from regatta.plan.plan import orphans, plan
+from regatta.plan.settle import settle
+
+__all__ = ["Reconciler", "Turn"]
+
+AGAIN: Final = 0.0
+IDLE_SECONDS: Final = 0.5
+WARNINGS_KEPT: Final = 4096
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """How a reconcile ended."""
+
+    result: str
+    """One of a few words, for the metrics."""
+    requeue_after: float | None = None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Reconciler:
+    """Brings the cluster nearer to what a job wants, one turn at a time. ApiErrors are the caller's to retry."""
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        jobs: JobCache,
+        pods: PodStore,
+        events: EventSink,
+        installation: Installation,
+        progress: Callable[[JobKey], Progress | None] = lambda _: None,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        self._client = client
+        self._jobs = jobs
+        self._pods = pods
+        self._applier = Applier(client, pods)
+        self._events = events
+        self._installation = installation
+        self._progress = progress
+        self._now = now
+        self._warnings: dict[JobKey, dict[str, str]] = {}
+
+    async def reconcile(self, key: JobKey) -> Turn:
+        """One turn for the job of this namespace and name."""
+        cached = self._jobs.get(key)
+        if cached is None:
+            return await self._without_job(key)
+        if cached.deleting:
+            return await self._clear(key)
+        job = cached.job
+        observed = Observed(
+            installation=self._installation,
+            pods=self._pods.pods(key),
+            progress=self._progress(key),
+            warnings=self._warnings.get(key, {}),
+        )
+        decided = plan(job, observed, self._now())
+        if decided.creates or decided.deletes:
+            outcome = await self._applier.apply(key, creates=decided.creates, deletes=decided.deletes)
+            _log.info(
+                "wrote children",
+                extra=_fields(job)
+                | {"created": len(outcome.created), "refused": len(outcome.failures), "deleted": len(decided.deletes)},
+            )
+            decided = settle(job, decided, outcome, self._now())
+        changed = decided.status != job.status
+        if changed:
+            stale = await self._write_status(cached, decided.status)
+            if stale is not None:
+                return stale
+        self._tell(job, decided)
+        if decided.inspect:
+            await self._inspect(key, decided.inspect)
+        elif key in self._warnings:
+            del self._warnings[key]
+        after = decided.requeue_after
+        if after is not None and not changed:
+            after = max(after, IDLE_SECONDS)  # a turn that changed nothing is never worth repeating at once
+        return Turn(result="ok", requeue_after=after)
+
+    async def _without_job(self, key: JobKey) -> Turn:
+        """Pods whose job we don't know: ask for it, and delete them when it is really gone."""
+        self._warnings.pop(key, None)
+        if not self._pods.pods(key):
+            return Turn(result="gone")
+        namespace, name = key
+        try:
+            raw = await self._client.get(TRAINING_JOBS, namespace=namespace, name=name)
+        except NotFound:
+            return await self._clear(key)
+        self._jobs.put(raw)
+        return Turn(result="found", requeue_after=AGAIN)
+
+    async def _clear(self, key: JobKey) -> Turn:
+        """Delete the pods of a job that is gone or going. Pods that merely carry our labels are not ours to delete."""
+        deletes = orphans(pod for pod in self._pods.pods(key) if pod.owner_uid)
+        if deletes:
+            namespace, name = key
+            _log.info("deleting pods without a job", extra={"namespace": namespace, "job": name, "pods": len(deletes)})
+            await self._applier.apply(key, deletes=deletes)
+        return Turn(result="gone")
+
+    async def _write_status(self, cached: CachedJob, wanted: TrainingJobStatus) -> Turn | None:
+        """Write the status if the stored version is still the one that was planned upon; else how to go on."""
+        job = cached.job
+        patch: dict[str, Any] = {
+            "metadata": {"resourceVersion": cached.resource_version},
+            "status": merge_patch(job.status.to_api(), wanted.to_api()),
+        }
+        try:
+            raw = await self._client.patch_status(
+                TRAINING_JOBS, namespace=job.namespace, name=job.name, patch=patch, flow=cached.key
+            )
+        except Conflict:
+            # The spec changed, or the cache is behind: what was decided rests on an old version. Look again.
+            try:
+                self._jobs.put(await self._client.get(TRAINING_JOBS, namespace=job.namespace, name=job.name))
+            except NotFound:
+                self._jobs.remove(cached.key, uid=job.uid)
+            return Turn(result="conflict", requeue_after=AGAIN)
+        except NotFound:
+            self._jobs.remove(cached.key, uid=job.uid)
+            return Turn(result="gone", requeue_after=AGAIN)
+        self._jobs.put(raw)
+        if (wanted.phase, wanted.reason, wanted.attempt) != (job.status.phase, job.status.reason, job.status.attempt):
+            _log.info(
+                "status written",
+                extra=_fields(job) | {"attempt": wanted.attempt, "phase": str(wanted.phase), "reason": wanted.reason},
+            )
+        return None
+
+    def _tell(self, job: Job, decided: Plan) -> None:
+        for event in decided.events:
+            self._events.post(job, event)
+
+    async def _inspect(self, key: JobKey, pods: tuple[str, ...]) -> None:
+        """Read what the plan asked for; the next plan sees it. A look that fails is only a look missed."""
+        wanted = [pod for pod in self._pods.pods(key) if pod.name in pods]
+        try:
+            found = await latest_warnings(self._client, wanted)
+        except ApiError as error:
+            _log.warning("could not read events: %s", error, extra={"namespace": key[0], "job": key[1]})
+            return
+        if len(self._warnings) >= WARNINGS_KEPT:
+            self._warnings.pop(next(iter(self._warnings)))
+        self._warnings[key] = found
+
+
+def _fields(job: Job) -> dict[str, Any]:
+    """What every line of the log about a job says."""
+    return {"namespace": job.namespace, "job": job.name, "attempt": job.status.attempt}

@@ -1,0 +1,168 @@
+"""How one operator process is set up: flags, or environment variables of the same names.
+
+`--parallel-writes` is REGATTA_OPERATOR_PARALLEL_WRITES; a flag wins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from regatta import __version__
+from regatta.api.spec import Framework
+from regatta.errors import ConfigurationError
+
+__all__ = ["ENVIRONMENT_PREFIX", "Injection", "Settings", "parse"]
+
+ENVIRONMENT_PREFIX: Final = "REGATTA_OPERATOR_"
+INJECTIONS: Final = ("Auto", "ImageVolume", "InitContainer")
+Injection = str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a person may decide about an operator process."""
+
+    namespaces: tuple[str, ...] = ()
+    """Namespaces to serve; empty for all."""
+    runtime_image: str = f"regatta/runtime:{__version__}"
+    operator_image: str = f"regatta/operator:{__version__}"
+    framework_images: Mapping[str, str] = field(default_factory=dict)
+    image_pull_policy: str = "IfNotPresent"
+    injection: Injection = "Auto"
+    workers: int = 64
+    parallel_writes: int = 64
+    host: str = ""
+    """Address to serve health and metrics on; empty for all."""
+    port: int = 8080
+    leader_election: bool = True
+    lease_name: str = "regatta"
+    lease_namespace: str = ""
+    """Empty for the operator's own namespace."""
+    lease_seconds: int = 15
+    renew_seconds: float = 10.0
+    retry_seconds: float = 2.0
+    identity: str = ""
+    stop_seconds: float = 20.0
+    """How long running reconciles may take to finish when the process is told to stop."""
+    resync_seconds: float = 600.0
+    kubeconfig: str | None = None
+    context: str | None = None
+    log_format: str = "json"
+    log_level: str = "info"
+
+
+def parse(arguments: Sequence[str], *, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from a command line and an environment; exits with usage on a wrong flag."""
+    parser = _parser()
+    given = {
+        name: environment[variable]
+        for name in Settings.__dataclass_fields__
+        if (variable := ENVIRONMENT_PREFIX + name.upper()) in environment
+    }
+    # argparse converts defaults that are text, and so checks what the environment says, too.
+    parser.set_defaults(**given)
+    values = vars(parser.parse_args(arguments))
+    images = values["framework_images"]
+    values["framework_images"] = images if isinstance(images, dict) else dict(images)
+    values["identity"] = values["identity"] or identity(environment)
+    values["lease_namespace"] = values["lease_namespace"] or environment.get("POD_NAMESPACE", "")
+    return Settings(**values)
+
+
+def identity(environment: Mapping[str, str]) -> str:
+    """Who holds the lease: the pod's name, which one process at a time has; elsewhere a name used once."""
+    return environment.get("POD_NAME") or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="regatta-operator",
+        description="Runs TrainingJobs.",
+        epilog=f"Each flag can be given in the environment, too: --log-level as {ENVIRONMENT_PREFIX}LOG_LEVEL.",
+        allow_abbrev=False,
+    )
+
+    def flag(name: str, text: str, **more: Any) -> None:
+        more.setdefault("default", Settings.__dataclass_fields__[name].default)
+        parser.add_argument("--" + name.replace("_", "-"), dest=name, help=text, **more)
+
+    flag("namespaces", "comma-separated namespaces to serve; all when empty", type=_names)
+    flag("runtime_image", "image that holds the runtime's files")
+    flag("operator_image", "image of the operator, used where the runtime is copied")
+    flag(
+        "framework_images",
+        "default images by framework: PyTorch=IMAGE,Keras=IMAGE",
+        type=_images,
+        default={},
+        metavar="FRAMEWORK=IMAGE,...",
+    )
+    flag("image_pull_policy", "of the images above", choices=("Always", "IfNotPresent", "Never"))
+    flag("injection", "how the runtime gets into a training container", choices=INJECTIONS)
+    flag("workers", "jobs worked on at the same time", type=_positive)
+    flag("parallel_writes", "creates and deletes in flight", type=_positive)
+    flag("host", "address of the health and metrics server; all when empty")
+    flag("port", "port of the health and metrics server", type=int)
+    flag("leader_election", "let one of several replicas act", type=_boolean, metavar="true|false")
+    flag("lease_name", "name of the Lease")
+    flag("lease_namespace", "namespace of the Lease; the operator's own when empty")
+    flag("lease_seconds", "after this long without renewal a leader is replaced", type=_positive)
+    flag("renew_seconds", "a leader that could not renew for so long stops", type=float)
+    flag("retry_seconds", "time between tries to get or renew the lease", type=float)
+    flag("identity", "unique name of this process; the pod's name when empty")
+    flag("stop_seconds", "how long running work may take to finish at a stop", type=float)
+    flag("resync_seconds", "time between looks at jobs that nothing happens to", type=float)
+    flag("kubeconfig", "kubeconfig to use instead of the service account")
+    flag("context", "context of the kubeconfig")
+    flag("log_format", "json or text", choices=("json", "text"))
+    flag("log_level", "debug, info, warning or error", choices=("debug", "info", "warning", "error"), type=str.lower)
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _images(text: str) -> dict[str, str]:
+    images: dict[str, str] = {}
+    known = {framework.value for framework in Framework}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        framework, separator, image = part.partition("=")
+        if not separator or not image or framework not in known:
+            raise argparse.ArgumentTypeError(f"{part!r} is not FRAMEWORK=IMAGE with one of {', '.join(sorted(known))}")
+        images[framework] = image
+    return images
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _boolean(text: str) -> bool:
+    try:
+        return {"true": True, "false": False}[text.lower()]
+    except KeyError:
+        raise argparse.ArgumentTypeError("must be true or false") from None
+
+
+def image_volumes(injection: Injection, version: Mapping[str, Any]) -> bool:
+    """Whether the runtime comes as an image volume, given what the API server's /version says."""
+    if injection != "Auto":
+        return injection == "ImageVolume"
+    try:
+        major = int(str(version["major"]))
+        minor = int("".join(character for character in str(version["minor"]) if character.isdigit()))
+    except (KeyError, ValueError) as error:
+        raise ConfigurationError(
+            f"the API server's version can't be read ({version}); set --injection to ImageVolume or InitContainer"
+        ) from error
+    return (major, minor) >= (1, 35)
