@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from hypothesis import settings
@@ -10,3 +11,6 @@ from hypothesis import settings
 settings.register_profile("ci", derandomize=True, print_blob=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+# looptime asks for the current loop in tests without one as well; up to Python 3.13 asking makes one, never closed.
+asyncio.set_event_loop(None)
