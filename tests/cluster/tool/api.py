@@ -104,5 +104,5 @@ def tear_down() -> None:
 
 
 def leftovers() -> tuple[str, ...]:
-    """Return what is left of a cluster on this machine: processes, mounts, namespaces, links, routes, cgroups, files."""
+    """Return what is left of a cluster: processes, mounts, namespaces, links, routes, cgroups, files; one line each."""
     return teardown.leftovers(Paths.default())

@@ -88,6 +88,9 @@ CLUSTER: Final = ("kube", "etcd", "containerd", "containerd-shim-runc-v2", "ctr"
 """What a cluster of our own is made of; helm and kwok are built when somebody asks for them."""
 
 
+NAMES: Final = tuple(known.name for known in PROGRAMS)
+
+
 def program(paths: Paths, name: str, *, progress: Progress | None = None) -> Path:
     """Return the program called `name`, built when it is missing."""
     for known in PROGRAMS:

@@ -67,7 +67,8 @@ class Buildah:
         self.storage.mkdir(parents=True, exist_ok=True)
         settings = self.storage / "storage.conf"
         settings.write_text(
-            f'[storage]\ndriver = "{_driver()}"\nrunroot = "{self.storage / "run"}"\ngraphroot = "{self.storage / "graph"}"\n'
+            f'[storage]\ndriver = "{_driver()}"\n'
+            f'runroot = "{self.storage / "run"}"\ngraphroot = "{self.storage / "graph"}"\n'
         )
         policy = self.storage / "policy.json"
         policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}\n')
@@ -96,7 +97,9 @@ def _lent_settings() -> Iterator[list[str]]:
         settings = Path(scratch) / "pip.conf"
         settings.touch(mode=0o600)
         lines = [f"{name} = {value}" for name, value in _pip_settings().items()]
-        settings.write_text("\n".join(["[global]", f"cert = {_BUNDLE}", "disable-pip-version-check = true", *lines]) + "\n")
+        settings.write_text(
+            "\n".join(["[global]", f"cert = {_BUNDLE}", "disable-pip-version-check = true", *lines]) + "\n"
+        )
         yield [f"{bundle}:{_BUNDLE}:ro", f"{settings}:/etc/pip.conf:ro"]
 
 

@@ -34,7 +34,9 @@ def up(paths: Paths, *, nodes: int = 2, gpus: int = 0, progress: Progress | None
     """Bring up a cluster of at least `nodes` nodes, or mend the one there is; return the nodes' names."""
     progress = progress or Progress()
     if not 0 <= nodes <= MOST_NODES:
-        raise ToolError(f"this tool runs 0 to {MOST_NODES} nodes, not {nodes}; `kwok up` gives fake ones by the hundred")
+        raise ToolError(
+            f"this tool runs 0 to {MOST_NODES} nodes, not {nodes}; `kwok up` gives fake ones by the hundred"
+        )
     with state.lock(paths.lock):
         known = state.read(paths)
         count = max(nodes, known.nodes if known else 0)

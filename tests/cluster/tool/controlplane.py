@@ -107,9 +107,10 @@ def controller_manager(paths: Paths) -> Component:
             "--controllers=*,-node-ipam-controller",
             "--bind-address=127.0.0.1",
             "--leader-elect=false",
-            # A lost node is noticed in ten seconds instead of fifty: tests wait for it.
+            # A lost node is noticed in twenty seconds instead of fifty: tests wait for it. Fake nodes say every ten
+            # that they live.
             "--node-monitor-period=2s",
-            "--node-monitor-grace-period=10s",
+            "--node-monitor-grace-period=20s",
             *_HURRY,
             _GATES,
         ),
@@ -171,7 +172,9 @@ def _answers(url: str) -> bool:
 
 def _resolves() -> bool:
     """Tell whether DNS knows `kubernetes.default`, by a question in its own wire format."""
-    labels = b"".join(bytes([len(label)]) + label.encode() for label in ("kubernetes", "default", "svc", *DOMAIN.split(".")))
+    labels = b"".join(
+        bytes([len(label)]) + label.encode() for label in ("kubernetes", "default", "svc", *DOMAIN.split("."))
+    )
     question = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + labels + b"\x00\x00\x01\x00\x01"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.settimeout(1)

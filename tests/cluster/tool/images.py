@@ -16,7 +16,6 @@ from tests.cluster.tool.errors import ToolError
 from tests.cluster.tool.paths import REPO, Paths
 from tests.cluster.tool.progress import Progress
 
-DOCKERFILES: Final = REPO / "runtime_images"
 TAG: Final = "dev"
 
 _DEBIAN: Final = "bookworm"
@@ -71,6 +70,12 @@ def built(paths: Paths) -> Mapping[str, tuple[str, Path]]:
     return {name: (image.key, image.archive) for name, image in current.items() if image.archive.exists()}
 
 
+def dockerfile(name: str) -> Path:
+    """Return an image's Dockerfile, as it is called from the repository's root."""
+    folder = {"runtime": "regatta_runtime"}.get(name, name)
+    return Path("runtime_images") / folder / "Dockerfile"
+
+
 def _build(paths: Paths, missing: Sequence[Image], *, progress: Progress) -> None:
     progress.plan([f"build the image {image.name}" for image in missing])
     for image in missing:
@@ -116,7 +121,9 @@ def _reference(name: str, tag: str = TAG) -> str:
 def _key(name: str) -> str:
     """Return a hash of everything that decides an image's content."""
     recipe = RECIPES[name]
-    digest = hashlib.sha256("\n".join((*recipe.inputs, *recipe.settings, *map(_key, recipe.on), platform.machine())).encode())
+    digest = hashlib.sha256(
+        "\n".join((*recipe.inputs, *recipe.settings, *map(_key, recipe.on), platform.machine())).encode()
+    )
     for path in sorted(_files(recipe.inputs)):
         digest.update(path.relative_to(REPO).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
@@ -156,10 +163,9 @@ def _make_base(paths: Paths, archive: Path) -> None:
 def _make(name: str, paths: Paths, archive: Path) -> None:
     """Build an image from its own Dockerfile."""
     buildah = Buildah.of(paths)
-    folder = {"runtime": "regatta_runtime"}.get(name, name)
     arguments = {"BASE_IMAGE": _require_base(paths)} if "base" in RECIPES[name].on else {}
     buildah.build(
-        DOCKERFILES / folder / "Dockerfile",
+        REPO / dockerfile(name),
         reference=_reference(name),
         arguments=arguments,
         log=paths.images / f"{name}.log",
@@ -172,7 +178,7 @@ def _make_pytorch(paths: Paths, archive: Path) -> None:
     buildah = Buildah.of(paths)
     plain = _reference("pytorch", "without-cuda")
     buildah.build(
-        DOCKERFILES / "pytorch" / "Dockerfile",
+        REPO / dockerfile("pytorch"),
         reference=plain,
         arguments={"BASE_IMAGE": _require_base(paths), "REQUIREMENTS": "requirements-stubs.txt"},
         log=paths.images / "pytorch.log",
@@ -180,7 +186,7 @@ def _make_pytorch(paths: Paths, archive: Path) -> None:
     with buildah.container(plain) as container:
         root = Path(buildah.run("mount", container).strip())
         (site,) = root.glob("opt/venv/lib/python3*/site-packages")
-        shell.run([sys.executable, DOCKERFILES / "pytorch" / "cpu_stubs.py", site])
+        shell.run([sys.executable, REPO / "runtime_images" / "pytorch" / "cpu_stubs.py", site])
         buildah.run("unmount", container)
         buildah.run("commit", "--quiet", container, _reference("pytorch"))
     buildah.push(_reference("pytorch"), archive)

@@ -77,7 +77,8 @@ def refresh(paths: Paths, files: Mapping[str, tuple[str, Path]], *, progress: Pr
     socket = store / "containerd.sock"
     (store / "containerd.toml").write_text(
         f'version = 3\nroot = "{store / "root"}"\nstate = "{store / "state"}"\n'
-        f'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"]\n'
+        'disabled_plugins = ["io.containerd.grpc.v1.cri",'
+        ' "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"]\n'
         f'[grpc]\n  address = "{socket}"\n[ttrpc]\n  address = "{socket}.ttrpc"\n'
     )
     command = [str(build.program(paths, "ctr")), "--address", str(socket), "--namespace", "k8s.io"]

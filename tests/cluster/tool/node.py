@@ -31,9 +31,7 @@ def prepare(paths: Paths, index: int, *, others: list[int]) -> None:
     group = cgroups.ensure(node)
     authority = Authority(paths.pki)
     address = network.node_address(index)
-    authority.issue(
-        node, subject=f"/O=system:nodes/CN=system:node:{node}", alternatives=f"IP:{address},DNS:{node}"
-    )
+    authority.issue(node, subject=f"/O=system:nodes/CN=system:node:{node}", alternatives=f"IP:{address},DNS:{node}")
     authority.kubeconfig(node, folder / "kubeconfig")
     (folder / "cni" / "10-pods.conflist").write_text(_cni(folder, index))
     (folder / "containerd.toml").write_text(_containerd(folder))
@@ -46,7 +44,8 @@ def containerd(paths: Paths, index: int) -> Component:
     node = name(index)
     program = build.program(paths, "containerd")
     # containerd finds its shim on PATH.
-    path = f"PATH={build.program(paths, 'containerd-shim-runc-v2').parent}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
+    shim = build.program(paths, "containerd-shim-runc-v2").parent
+    path = f"PATH={shim}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
     return Component(
         name=f"containerd-{node}",
         argv=(*network.enter(node), "env", path, str(program), "--config", str(paths.node(node) / "containerd.toml")),

@@ -63,14 +63,20 @@ def _on_path(name: str) -> Path | None:
 
 
 def _in_wheel(wheel: Path) -> Path | None:
-    found = sorted(path for path in wheel.glob("**/bin/go") if os.access(path, os.X_OK) and path.stat().st_size > 1 << 20)
+    found = sorted(
+        path for path in wheel.glob("**/bin/go") if os.access(path, os.X_OK) and path.stat().st_size > 1 << 20
+    )
     return found[0] if found else None
 
 
 def _version_of(go: Path) -> Version:
     try:
         said = subprocess.run(
-            [go, "env", "GOVERSION"], capture_output=True, text=True, check=False, env={**os.environ, "GOTOOLCHAIN": "local"}
+            [go, "env", "GOVERSION"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "GOTOOLCHAIN": "local"},
         ).stdout
     except OSError:
         return ()
