@@ -33,7 +33,9 @@ def _message(error: ErrorDetails, *, model: type[BaseModel]) -> str:
             return _unknown(error["loc"], model=model)
         case "enum":
             expected = str(context["expected"]).replace("'", "").replace(" or ", ", ")
-            return f"{shown} is unknown; write one of {expected}"
+            # YAML reads Off, On, Yes and No as true or false; a user sees only the word that they wrote.
+            quotes = ", in quotes" if isinstance(error["input"], bool) else ""
+            return f"{shown} is unknown; write one of {expected}{quotes}"
         case "greater_than_equal":
             return f"{shown} is too small; write at least {context['ge']}"
         case "less_than_equal":

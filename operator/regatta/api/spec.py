@@ -240,8 +240,9 @@ class TrainingJobSpec(SpecModel):
     )
     runtime: Runtime = Field(
         default=Runtime.AUTO,
-        description="Auto puts launcher and instruments into the training container. Off leaves the container as it "
-        "is and gives it only the documented environment, for images without Python.",
+        description="Auto puts launcher and instruments into the training container. \"Off\" (in quotes, because YAML "
+        "reads a bare Off as false) leaves the container as it is and gives it only the documented environment, for "
+        "images without Python.",
     )
     command: Annotated[list[Annotated[str, Field(max_length=131_072)]], Field(max_length=1024)] = Field(
         default=[],

@@ -1,0 +1,1 @@
+"""The `regatta` command, which is `kubectl regatta` as well."""

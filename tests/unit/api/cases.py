@@ -152,6 +152,13 @@ BAD = (
         path="spec.kerasBackend",
         words=("belongs to framework Keras",),
     ),
+    Bad(
+        title="Off without quotes",
+        job=job(runtime=False),
+        path="spec.runtime",
+        words=("Auto, Off", "in quotes"),
+        server_words=("spec.runtime", "string"),
+    ),
     # Source
     Bad(title="empty source", job=job(source={}), path="spec.source", words=("exactly one of configMap and inline",)),
     Bad(

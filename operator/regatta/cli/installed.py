@@ -1,0 +1,108 @@
+"""What is installed in the cluster: the operator's deployments, the CRD, and how they are set up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import regatta
+from regatta.api import crd
+from regatta.cli.cluster import Cluster
+from regatta.cli.errors import ClusterError, NotFoundError
+from regatta.cli.text import one_line
+from regatta.plan.model import Installation
+
+__all__ = ["Operator", "installed_settings", "operators", "version_lines"]
+
+_SELECTOR: Final = "app.kubernetes.io/name=regatta"
+_VERSION: Final = "app.kubernetes.io/version"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """One deployment of the operator."""
+
+    namespace: str
+    name: str
+    version: str
+    image: str
+    ready: int
+    desired: int
+    environment: Mapping[str, str]
+
+
+def operators(cluster: Cluster) -> list[Operator]:
+    """All operators of the cluster, or of the namespace where looking at all is not allowed."""
+    try:
+        found = cluster.get("/apis/apps/v1/deployments", query={"labelSelector": _SELECTOR})
+    except ClusterError:
+        found = cluster.get(
+            f"/apis/apps/v1/namespaces/{cluster.namespace}/deployments", query={"labelSelector": _SELECTOR}
+        )
+    return [_operator(deployment) for deployment in found["items"]]
+
+
+def installed_settings(cluster: Cluster) -> Installation:
+    """Images and abilities that the cluster's operator gives to jobs; raises `ClusterError` without exactly one."""
+    from regatta.control.settings import image_volumes, parse
+
+    found = operators(cluster)
+    if len(found) != 1:
+        where = ", ".join(f"{operator.namespace}/{operator.name}" for operator in found) or "none"
+        raise ClusterError(f"the cluster has not one operator but {len(found)} ({where}); leave --from-cluster out")
+    settings = parse([], environment=found[0].environment)
+    return Installation(
+        runtime_image=settings.runtime_image,
+        operator_image=settings.operator_image,
+        framework_images=settings.framework_images,
+        image_pull_policy=settings.image_pull_policy,
+        image_volumes=image_volumes(settings.injection, cluster.get("/version")),
+    )
+
+
+def version_lines(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    """What runs in the cluster, as names and versions; an answer that is not allowed is said, not raised."""
+    yield "Kubernetes", one_line(cluster.get("/version").get("gitVersion", "unknown"))
+    try:
+        definition = cluster.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd.NAME}")
+    except NotFoundError:
+        yield "CRD", "not installed; install Regatta's chart"
+    except ClusterError as error:
+        yield "CRD", f"unknown ({error})"
+    else:
+        yield "CRD", _definition(definition)
+    try:
+        found = operators(cluster)
+    except ClusterError as error:
+        yield "Operator", f"unknown ({error})"
+        return
+    if not found:
+        yield "Operator", "not installed; install Regatta's chart"
+    for operator in found:
+        ready = f"{operator.ready} of {operator.desired} ready"
+        yield "Operator", f"{operator.version} ({operator.namespace}/{operator.name}, {operator.image}, {ready})"
+
+
+def _definition(definition: Mapping[str, Any]) -> str:
+    version = (definition["metadata"].get("annotations") or {}).get(crd.VERSION_ANNOTATION, "unknown")
+    served = ", ".join(entry["name"] for entry in definition["spec"]["versions"] if entry.get("served"))
+    hint = "" if version == regatta.__version__ else f"; this command knows {regatta.__version__}"
+    return one_line(f"{version} (serves {served}){hint}")
+
+
+def _operator(deployment: Mapping[str, Any]) -> Operator:
+    metadata, spec, status = deployment["metadata"], deployment["spec"], deployment.get("status") or {}
+    container: Mapping[str, Any] = (spec["template"]["spec"].get("containers") or [{}])[0]
+    labels = {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}
+    return Operator(
+        namespace=one_line(metadata["namespace"]),
+        name=one_line(metadata["name"]),
+        version=one_line(labels.get(_VERSION, "unknown")),
+        image=one_line(container.get("image", "")),
+        ready=int(status.get("readyReplicas") or 0),
+        desired=int(spec.get("replicas") or 0),
+        environment={
+            entry["name"]: entry["value"] for entry in container.get("env") or () if entry.get("value") is not None
+        },
+    )
