@@ -158,8 +158,8 @@ def load_kubeconfig(*, path: str | None = None, context: str | None = None) -> C
             ssl_context.check_hostname = False
             ssl_context.verify_mode = ssl.CERT_NONE
     credentials: Credentials = NoToken()
-    if loaded.api_key.get("authorization") or loaded.refresh_api_key_hook is not None:
-        credentials = _LoaderToken(lambda: loaded.get_api_key_with_prefix("authorization"))
+    if loaded.api_key or loaded.refresh_api_key_hook is not None:
+        credentials = _LoaderToken(lambda: loaded.get_api_key_with_prefix("BearerToken", alias="authorization"))
     elif loaded.username and loaded.password:
         credentials = _LoaderToken(loaded.get_basic_auth_token)
     if context is not None:

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from regatta.control.patch import merge_patch
 
 scalars = st.one_of(st.booleans(), st.integers(), st.text(max_size=3))
+keys = st.text(max_size=2)
 values = st.recursive(
-    scalars, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=2), inner, max_size=3))
+    scalars, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=3))
 )
-objects = st.dictionaries(st.text(max_size=2), values, max_size=4)
+objects = st.dictionaries(keys, values, max_size=4)
 
 
 def applied(target: Any, patch: Any) -> Any:
