@@ -213,13 +213,22 @@ RECIPES: Final[dict[str, Recipe]] = {
         make=partial(_make, "runtime"),
     ),
     "operator": Recipe(
-        inputs=("runtime_images/operator", _OWN_RUNTIME, "operator", "pyproject.toml", "README.md", "LICENSE"),
+        inputs=(
+            *(
+                f"runtime_images/operator/{file}"
+                for file in ("Dockerfile", "requirements.txt", "requirements-build.txt")
+            ),
+            *(_OWN_RUNTIME, "operator", "pyproject.toml", "README.md", "LICENSE"),
+        ),
         make=partial(_make, "operator"),
         on=("base",),
         hint="half a minute the first time",
     ),
     "pytorch": Recipe(
-        inputs=("runtime_images/pytorch",),
+        inputs=tuple(
+            f"runtime_images/pytorch/{file}"
+            for file in ("Dockerfile", "requirements-cpu.txt", "requirements-stubs.txt", "cpu_stubs.py")
+        ),
         make=_make_pytorch,
         on=("base",),
         hint="two minutes",

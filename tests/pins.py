@@ -1,0 +1,54 @@
+"""Pin every version that is installed anywhere: the developer's environment and what goes into the images.
+
+The lists name no index: where packages come from is the business of the machine that installs them.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+REPO: Final = Path(__file__).resolve().parents[1]
+IMAGES: Final = "runtime_images"
+# What a CPU build of torch has no use for; none of it is imported where there is no GPU.
+CUDA: Final = (
+    "cuda-bindings",
+    "cuda-toolkit",
+    "nvidia-cudnn-cu13",
+    "nvidia-cusparselt-cu13",
+    "nvidia-nccl-cu13",
+    "nvidia-nvshmem-cu13",
+    "triton",
+)
+
+
+def pin(target: str, *, source: str, options: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> None:
+    """Write one list, complete with what the wanted packages need, for every supported Python and machine."""
+    uv = [sys.executable, "-m", "uv", "pip", "compile", source, "--universal", "--python-version", "3.11"]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as excluded:
+        excluded.write("\n".join(without))
+        excluded.flush()
+        exclude = ["--excludes", excluded.name] if without else []
+        quietly = ["--quiet", "--no-header", "--no-annotate", "--upgrade"]
+        listed = subprocess.run(
+            [*uv, *options, *exclude, *quietly], cwd=REPO, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+    wanted = " ".join((source, *options))
+    lines = [line for line in listed.splitlines() if not line.startswith("regatta-operator")]
+    (REPO / target).write_text("\n".join([f"# Pinned by `make pins` from {wanted}.", *lines]) + "\n")
+    print(f"{target}: {len(lines)} packages")
+
+
+def main() -> None:
+    """Write all lists."""
+    pin("constraints.txt", source="pyproject.toml", options=("--extra", "dev"))
+    pin(f"{IMAGES}/operator/requirements.txt", source="pyproject.toml", options=("--extra", "operator"))
+    pin(f"{IMAGES}/operator/requirements-build.txt", source=f"{IMAGES}/operator/requirements-build.in")
+    wanted = f"{IMAGES}/pytorch/requirements.in"
+    pin(f"{IMAGES}/pytorch/requirements.txt", source=wanted)
+    pin(f"{IMAGES}/pytorch/requirements-cpu.txt", source=wanted, without=CUDA)
+
+
+if __name__ == "__main__":
+    main()
