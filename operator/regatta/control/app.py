@@ -22,6 +22,7 @@ from regatta.control.handlers import JobFeed, build_registry, kopf_settings
 from regatta.control.health import Health, serve, watch_lag
 from regatta.control.jobs import JobCache
 from regatta.control.leading import Leader, World
+from regatta.control.logs import about
 from regatta.control.queue import KeyedQueue
 from regatta.control.settings import Settings, image_volumes
 from regatta.control.stopping import Stop, Stopped
@@ -121,12 +122,12 @@ class Operator:
         volumes = image_volumes(settings.injection, version)
         _log.info(
             "starting",
-            extra={
-                "kubernetes": version.get("gitVersion"),
-                "namespaces": list(settings.namespaces) or "all",
-                "identity": settings.identity,
-                "injection": "ImageVolume" if volumes else "InitContainer",
-            },
+            extra=about(
+                kubernetes=version.get("gitVersion"),
+                namespaces=list(settings.namespaces) or "all",
+                identity=settings.identity,
+                injection="ImageVolume" if volumes else "InitContainer",
+            ),
         )
         return Installation(
             runtime_image=settings.runtime_image,

@@ -19,6 +19,7 @@ from regatta.control.audit import JobAudit
 from regatta.control.events import EventSink
 from regatta.control.health import Health
 from regatta.control.jobs import JobCache
+from regatta.control.logs import about
 from regatta.control.queue import KeyedQueue
 from regatta.control.reconcile import Reconciler
 from regatta.control.settings import Settings
@@ -169,6 +170,6 @@ class Leader:
 
     def _tell(self, *, leading: bool) -> None:
         if leading != self._health.leading:
-            _log.info("leading" if leading else "no longer leading", extra={"identity": self._settings.identity})
+            _log.info("leading" if leading else "no longer leading", extra=about(identity=self._settings.identity))
         self._health.leading = leading
         self._metrics.leads(leading)

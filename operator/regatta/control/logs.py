@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from typing import Any, TextIO
 
 import orjson
 
-__all__ = ["JsonFormatter", "TextFormatter", "configure"]
+__all__ = ["JsonFormatter", "TextFormatter", "about", "configure"]
 
-# What logging itself puts on every record; everything else came from `extra`.
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-# kopf attaches whole objects to its records, and a user's object may hold anything.
-_FOREIGN: Final = frozenset({"k8s_ref", "k8s_skip", "settings"})
+
+def about(**fields: Any) -> dict[str, dict[str, Any]]:
+    """Fields of a line, as `extra` of a logging call: `_log.info("stopped", extra=about(job="a"))`.
+
+    They are kept together under one attribute, since `extra` may not name one that records have already.
+    """
+    return {"fields": fields}
 
 
 def configure(*, style: str, level: str, stream: TextIO | None = None) -> None:
@@ -39,7 +42,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-        } | fields(record)
+        } | _fields(record)
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()
@@ -50,16 +53,17 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record, with a traceback below where there is one."""
-        said = " ".join(f"{key}={value}" for key, value in fields(record).items())
+        said = " ".join(f"{key}={value}" for key, value in _fields(record).items())
         line = f"{_time(record)} {record.levelname:<7} {record.getMessage()}{'  ' + said if said else ''}"
         if record.exc_info and record.exc_info[0] is not None:
             line += "\n" + self.formatException(record.exc_info)
         return line
 
 
-def fields(record: logging.LogRecord) -> dict[str, Any]:
-    """What the record says beside its message."""
-    return {key: value for key, value in vars(record).items() if key not in _STANDARD and key not in _FOREIGN}
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """What the record says beside its message. kopf attaches whole objects to records; those are no fields of ours."""
+    fields = getattr(record, "fields", None)
+    return fields if isinstance(fields, dict) else {}
 
 
 def _time(record: logging.LogRecord) -> str:

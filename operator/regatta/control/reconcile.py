@@ -17,6 +17,7 @@ from regatta.control.apply import Applier
 from regatta.control.events import EventSink
 from regatta.control.inspect import latest_warnings
 from regatta.control.jobs import CachedJob, JobCache
+from regatta.control.logs import about
 from regatta.control.patch import merge_patch
 from regatta.kube.client import Client
 from regatta.kube.errors import ApiError, Conflict, NotFound
@@ -91,8 +92,12 @@ class Reconciler:
             outcome = await self._applier.apply(key, creates=decided.creates, deletes=decided.deletes)
             _log.info(
                 "wrote children",
-                extra=_fields(job)
-                | {"created": len(outcome.created), "refused": len(outcome.failures), "deleted": len(decided.deletes)},
+                extra=about(
+                    **_fields(job),
+                    created=len(outcome.created),
+                    refused=len(outcome.failures),
+                    deleted=len(decided.deletes),
+                ),
             )
             decided = settle(job, decided, outcome, self._now())
         changed = decided.status != job.status
@@ -128,7 +133,7 @@ class Reconciler:
         deletes = orphans(pod for pod in self._pods.pods(key) if pod.owner_uid)
         if deletes:
             namespace, name = key
-            _log.info("deleting pods without a job", extra={"namespace": namespace, "job": name, "pods": len(deletes)})
+            _log.info("deleting pods without a job", extra=about(namespace=namespace, job=name, pods=len(deletes)))
             await self._applier.apply(key, deletes=deletes)
         return Turn(result="gone")
 
@@ -154,16 +159,14 @@ class Reconciler:
             self._jobs.remove(cached.key, uid=job.uid)
             return Turn(result="gone", requeue_after=AGAIN)
         self._jobs.put(raw)
-        if (wanted.phase, wanted.reason, wanted.attempt) != (job.status.phase, job.status.reason, job.status.attempt):
-            _log.info(
-                "status written",
-                extra=_fields(job) | {"attempt": wanted.attempt, "phase": str(wanted.phase), "reason": wanted.reason},
-            )
+        _log.debug("status written", extra=about(**_fields(job), phase=wanted.phase, reason=wanted.reason))
         return None
 
     def _tell(self, job: Job, decided: Plan) -> None:
         for event in decided.events:
             self._events.post(job, event)
+            fields = _fields(job) | {"attempt": decided.status.attempt}
+            _log.info("%s", event.message, extra=about(**fields, type=event.type, event=event.reason))
 
     async def _inspect(self, key: JobKey, pods: tuple[str, ...]) -> None:
         """Read what the plan asked for; the next plan sees it. A look that fails is only a look missed."""
@@ -171,7 +174,7 @@ class Reconciler:
         try:
             found = await latest_warnings(self._client, wanted)
         except ApiError as error:
-            _log.warning("could not read events: %s", error, extra={"namespace": key[0], "job": key[1]})
+            _log.warning("could not read events: %s", error, extra=about(namespace=key[0], job=key[1]))
             return
         if len(self._warnings) >= WARNINGS_KEPT:
             self._warnings.pop(next(iter(self._warnings)))

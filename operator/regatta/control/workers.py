@@ -8,6 +8,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NoReturn, Protocol
 
+from regatta.control.logs import about
 from regatta.control.queue import KeyedQueue, QueueClosed
 from regatta.control.reconcile import Turn
 from regatta.kube.errors import ApiError, NotLeading
@@ -49,7 +50,7 @@ async def work(
         except ApiError as error:
             pause = queue.add_failed(key, at_least=error.retry_after or 0.0)
             observer.failed(type(error).__name__)
-            _log.warning("%s; trying again in %.1f s", error, pause, extra={"namespace": key[0], "job": key[1]})
+            _log.warning("%s; trying again in %.1f s", error, pause, extra=about(namespace=key[0], job=key[1]))
         except Exception as error:
             queue.add_failed(key)
             cause = _only(error)
@@ -57,7 +58,7 @@ async def work(
             if isinstance(cause, NotLeading):
                 _log.info("%s", cause)
             else:
-                _log.exception("a reconcile failed", extra={"namespace": key[0], "job": key[1]})
+                _log.exception("a reconcile failed", extra=about(namespace=key[0], job=key[1]))
         finally:
             queue.done(key)
             observer.reconciled(result=result, seconds=loop.time() - began)
