@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Keys are texts, as in JSON."""
         values = super().construct_mapping(node, deep)
-        return {key if isinstance(key, str) else str(key): value for key, value in values.items()}
+        return {key if isinstance(key, str) else json.dumps(key, default=str): value for key, value in values.items()}
 
 
 _NUMBER: Final = "tag:yaml.org,2002:int"
