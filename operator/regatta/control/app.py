@@ -182,6 +182,8 @@ class Operator:
         tasks = await kopf.spawn_tasks(
             registry=build_registry(feed, self._connection),
             settings=kopf_settings(),
+            # Without one kopf asks the system for the user's name, and an image's bare user number has none.
+            identity=self._settings.identity,  # type: ignore[arg-type]
             standalone=True,
             clusterwide=not self._settings.namespaces,
             namespaces=self._settings.namespaces,
