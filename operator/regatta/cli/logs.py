@@ -50,9 +50,9 @@ class LogPrinter:
 
     def line(self, worker: Worker, line: Line) -> None:
         """Print one line of a worker's log."""
-        text = Text(f"{worker.index:>{self.width}}| ", style=_COLOURS[worker.index % len(_COLOURS)])
-        text.append(legible(line.text), style="")
-        self._print(text)
+        prefix = f"{worker.index:>{self.width}}| "
+        text = Text().append(prefix, style=_COLOURS[worker.index % len(_COLOURS)])
+        self._print(text.append(legible(line.text)))
 
     def note(self, words: str) -> None:
         """Print a line of our own."""

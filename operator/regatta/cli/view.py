@@ -80,7 +80,8 @@ def _state(
     counts = status.workers
     yield _field("Workers", f"{counts.ready} of {counts.desired} joined, {counts.succeeded} succeeded")
     if status.progress is not None:
-        yield _field("Progress", progress_line(status.progress, style=style))
+        ended = {"eta_seconds": None} if status.phase.terminal else {}
+        yield _field("Progress", progress_line(status.progress.model_copy(update=ended), style=style))
     if status.efficiency:
         measured = (f"{one_line(name)} {value:.4g}" for name, value in sorted(status.efficiency.items()))
         yield from _wrapped("Efficiency", ", ".join(measured), style=style)

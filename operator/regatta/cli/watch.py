@@ -45,7 +45,7 @@ def follow(changes: Iterable[Change], *, console: Console, style: Style) -> bool
             if line != said:
                 said = line
                 stamp = datetime.now().astimezone().strftime("%H:%M:%S")
-                text = Text(f"{stamp}  ", style="dim")
+                text = Text().append(f"{stamp}  ", style="dim")
                 text.append(line, style=PHASE_STYLES.get(status.phase, "") if status.phase else "")
                 live.console.print(text, soft_wrap=True)
             if status.phase is not None and status.phase.terminal:
