@@ -102,10 +102,10 @@ async def serve(health: Health, registry: CollectorRegistry, *, host: str, port:
 
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host or None, port, shutdown_timeout=1.0).start()
+        await web.TCPSite(runner, host or None, port).start()
     except OSError as error:
         await runner.cleanup()
         raise ConfigurationError(f"port {port} can't be served: {error}") from error

@@ -17,11 +17,10 @@ from regatta import __version__
 from regatta.api.spec import Framework
 from regatta.errors import ConfigurationError
 
-__all__ = ["ENVIRONMENT_PREFIX", "Injection", "Settings", "parse"]
+__all__ = ["ENVIRONMENT_PREFIX", "Settings", "image_volumes", "parse"]
 
 ENVIRONMENT_PREFIX: Final = "REGATTA_OPERATOR_"
 INJECTIONS: Final = ("Auto", "ImageVolume", "InitContainer")
-Injection = str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +33,7 @@ class Settings:
     operator_image: str = f"regatta/operator:{__version__}"
     framework_images: Mapping[str, str] = field(default_factory=dict)
     image_pull_policy: str = "IfNotPresent"
-    injection: Injection = "Auto"
+    injection: str = "Auto"
     workers: int = 64
     parallel_writes: int = 64
     host: str = ""
@@ -92,6 +91,17 @@ def _parser() -> argparse.ArgumentParser:
         more.setdefault("default", Settings.__dataclass_fields__[name].default)
         parser.add_argument("--" + name.replace("_", "-"), dest=name, help=text, **more)
 
+    def choice(name: str, text: str, *choices: str) -> None:
+        # argparse does not check defaults against `choices`, and what the environment says is a default.
+        known = {one.lower(): one for one in choices}
+
+        def checked(given: str) -> str:
+            if given.lower() not in known:
+                raise argparse.ArgumentTypeError(f"{given!r} is none of {', '.join(choices)}")
+            return known[given.lower()]
+
+        flag(name, text, type=checked, metavar="|".join(choices))
+
     flag("namespaces", "comma-separated namespaces to serve; all when empty", type=_names)
     flag("runtime_image", "image that holds the runtime's files")
     flag("operator_image", "image of the operator, used where the runtime is copied")
@@ -102,8 +112,8 @@ def _parser() -> argparse.ArgumentParser:
         default={},
         metavar="FRAMEWORK=IMAGE,...",
     )
-    flag("image_pull_policy", "of the images above", choices=("Always", "IfNotPresent", "Never"))
-    flag("injection", "how the runtime gets into a training container", choices=INJECTIONS)
+    choice("image_pull_policy", "of the images above", "Always", "IfNotPresent", "Never")
+    choice("injection", "how the runtime gets into a training container", *INJECTIONS)
     flag("workers", "jobs worked on at the same time", type=_positive)
     flag("parallel_writes", "creates and deletes in flight", type=_positive)
     flag("host", "address of the health and metrics server; all when empty")
@@ -119,8 +129,8 @@ def _parser() -> argparse.ArgumentParser:
     flag("resync_seconds", "time between looks at jobs that nothing happens to", type=float)
     flag("kubeconfig", "kubeconfig to use instead of the service account")
     flag("context", "context of the kubeconfig")
-    flag("log_format", "json or text", choices=("json", "text"))
-    flag("log_level", "debug, info, warning or error", choices=("debug", "info", "warning", "error"), type=str.lower)
+    choice("log_format", "lines for machines or for people", "json", "text")
+    choice("log_level", "least important lines to write", "debug", "info", "warning", "error")
     parser.add_argument("--version", action="version", version=__version__)
     return parser
 
@@ -154,7 +164,7 @@ def _boolean(text: str) -> bool:
         raise argparse.ArgumentTypeError("must be true or false") from None
 
 
-def image_volumes(injection: Injection, version: Mapping[str, Any]) -> bool:
+def image_volumes(injection: str, version: Mapping[str, Any]) -> bool:
     """Whether the runtime comes as an image volume, given what the API server's /version says."""
     if injection != "Auto":
         return injection == "ImageVolume"

@@ -23,12 +23,22 @@ class FaultyServer:
     script: list[Answer] = field(default_factory=list)
     requests: list[web.Request] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by every request, and by whoever else has something to tell those who wait."""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
         self.bodies.append(await request.read())
+        self.news.set()
         answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         return await answer(request)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return when the condition holds; it is looked at whenever there is news."""
+        async with asyncio.timeout(5):
+            while not condition():
+                self.news.clear()
+                await self.news.wait()
 
     @property
     def connection(self) -> Connection:

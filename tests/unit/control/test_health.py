@@ -1,0 +1,100 @@
+"""Health is what the streams' signs of life say, not that a server answers."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry
+
+from regatta.control.health import DEAF_LIMIT, HEARD_LIMIT, TRIED_LIMIT, Health, serve
+from regatta.errors import ConfigurationError
+from regatta.kube.pulse import Pulse
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def health_of(pulse: Pulse, *, synced: bool = True) -> Health:
+    health = Health()
+    health.waiting_for("")
+    health.stream("pods", pulses=lambda: (pulse,), synced=lambda: synced)
+    return health
+
+
+def states(health: Health) -> tuple[bool, bool]:
+    return health.alive()[0], health.ready()[0]
+
+
+def test_a_stream_that_hears_is_alive_and_ready() -> None:
+    assert states(health_of(Pulse(clock=Clock()))) == (True, True)
+
+
+def test_before_the_first_list_a_replica_is_alive_and_not_ready() -> None:
+    assert states(health_of(Pulse(clock=Clock()), synced=False)) == (True, False)
+
+
+def test_what_the_start_waits_for_is_told() -> None:
+    health = Health()
+    health.waiting_for("the API server")
+    ready, report = health.ready()
+    assert not ready
+    assert report["waitingFor"] == "the API server"
+
+
+@pytest.mark.parametrize(
+    ("silent", "trying", "expected"),
+    [
+        pytest.param(HEARD_LIMIT, False, (True, True), id="quiet"),
+        pytest.param(HEARD_LIMIT + 1, True, (True, False), id="the server is away for a while"),
+        pytest.param(TRIED_LIMIT + 1, True, (True, False), id="the server is away for long"),
+        pytest.param(TRIED_LIMIT + 1, False, (False, False), id="the task is stuck"),
+        pytest.param(DEAF_LIMIT + 1, True, (False, False), id="nothing helps but a new process"),
+    ],
+)
+def test_a_deaf_stream_turns_bad(silent: float, trying: bool, expected: tuple[bool, bool]) -> None:
+    clock = Clock()
+    pulse = Pulse(clock=clock)
+    health = health_of(pulse)
+    clock.now = silent
+    if trying:
+        pulse.tried()
+    assert states(health) == expected
+
+
+def test_a_stream_that_hears_again_is_good_again() -> None:
+    clock = Clock()
+    pulse = Pulse(clock=clock)
+    health = health_of(pulse)
+    clock.now = TRIED_LIMIT + 1
+    pulse.heard()
+    assert states(health) == (True, True)
+
+
+def test_leader_and_standby_are_equally_healthy() -> None:
+    health = health_of(Pulse(clock=Clock()))
+    standby = states(health)
+    health.leading = True
+    assert states(health) == standby == (True, True)
+
+
+async def test_the_server_answers_probes_and_scrapes() -> None:
+    health = Health()
+    health.waiting_for("the API server")
+    runner = await serve(health, CollectorRegistry(), host="127.0.0.1", port=0)
+    port = runner.addresses[0][1]
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            codes = {}
+            for path in ("/healthz", "/readyz", "/metrics", "/other"):
+                async with session.get(path) as response:
+                    codes[path] = response.status
+        assert codes == {"/healthz": 200, "/readyz": 503, "/metrics": 200, "/other": 404}
+        with pytest.raises(ConfigurationError, match="port"):
+            await serve(health, CollectorRegistry(), host="127.0.0.1", port=port)
+    finally:
+        await runner.cleanup()
