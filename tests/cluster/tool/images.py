@@ -214,11 +214,9 @@ RECIPES: Final[dict[str, Recipe]] = {
     ),
     "operator": Recipe(
         inputs=(
-            *(
-                f"runtime_images/operator/{file}"
-                for file in ("Dockerfile", "requirements.txt", "requirements-build.txt")
-            ),
-            *(_OWN_RUNTIME, "operator", "pyproject.toml", "README.md", "LICENSE"),
+            *(f"runtime_images/operator/{file}" for file in ("Dockerfile", "requirements.txt")),
+            *("runtime_images/operator/requirements-build.txt", _OWN_RUNTIME),
+            *("operator", "pyproject.toml", "README.md", "LICENSE"),
         ),
         make=partial(_make, "operator"),
         on=("base",),

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.cluster.tool import archive, build, shell
+from tests.cluster.tool import archive, build, shell, thin
 from tests.cluster.tool.node import PAUSE, ctr
 from tests.cluster.tool.paths import Paths
 from tests.cluster.tool.processes import Component, Processes
@@ -45,7 +45,8 @@ def present(paths: Paths, node: str) -> dict[str, str]:
 
 def load(paths: Paths, node: str, *, name: str, key: str, file: Path) -> None:
     """Import one archive into a running node."""
-    shell.run([*ctr(paths, node), "images", "import", file])
+    folder = paths.node(node)
+    _import(ctr(paths, node), file, content=folder / "containerd", scratch=folder / f"{name}.import.tar")
     _write(paths.node(node) / "images.json", {**present(paths, node), name: key})
 
 
@@ -92,11 +93,18 @@ def refresh(paths: Paths, files: Mapping[str, tuple[str, Path]], *, progress: Pr
         runtime.wait(component)
         for name, file in wanted.items():
             with progress.step(f"unpack the image {name} for new nodes"):
-                shell.run([*command, "images", "import", file])
+                _import(command, file, content=store / "root", scratch=store / "import.tar")
             held[name] = files[name][0]
     finally:
         runtime.stop(["containerd"])
     _write(store / "images.json", held)
+
+
+def _import(ctr: list[str], file: Path, *, content: Path, scratch: Path) -> None:
+    try:
+        shell.run([*ctr, "images", "import", thin.cut(file, content=content, target=scratch)])
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _store(paths: Paths) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.cluster.tool import build, controlplane, network, node
 from tests.cluster.tool.paths import Paths
 from tests.cluster.tool.processes import Processes
+from tests.cluster.tool.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,11 @@ def lock(file: Path) -> Iterator[None]:
     """Keep everybody else from changing what this file stands for meanwhile."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            Progress().say(f"waiting for another run of this tool ({file.name})")
+            fcntl.flock(held, fcntl.LOCK_EX)
         yield
 
 
