@@ -18,7 +18,7 @@ NAMESPACE: Final = "regatta-system"
 
 
 class InstallError(Exception):
-    """Helm could not install the chart; the text is Helm's own."""
+    """Helm could not install the chart; the text is its error, and what the operator's pods say."""
 
 
 def install(cluster: tool.Cluster, images: Mapping[str, tool.Image], values: Mapping[str, Any] | None = None) -> None:
@@ -29,12 +29,28 @@ def install(cluster: tool.Cluster, images: Mapping[str, tool.Image], values: Map
         *("--kubeconfig", str(cluster.kubeconfig), *context),
         *("upgrade", "--install", RELEASE, str(CHART)),
         *("--namespace", NAMESPACE, "--create-namespace"),
+        # The CRD outlives releases, and may have been applied without Helm.
+        *("--take-ownership", "--force-conflicts"),
         *("--values", "-", "--wait", "--timeout", "2m"),
     ]
     merged = {**_values(images), **(values or {})}
     done = subprocess.run(command, input=json.dumps(merged), text=True, capture_output=True, check=False)
     if done.returncode != 0:
-        raise InstallError((done.stderr or done.stdout).strip())
+        raise InstallError(f"helm upgrade --install {RELEASE}: {_complaint(done.stderr)}\n{_pods(cluster)}")
+
+
+def _complaint(stderr: str) -> str:
+    """Helm's own error, without the progress that goes the same way."""
+    _, error, words = stderr.rpartition("Error: ")
+    return words.strip() if error else stderr[-2000:].strip()
+
+
+def _pods(cluster: tool.Cluster) -> str:
+    """What became of the operator's pods, and the end of their logs."""
+    kubectl = [*cluster.kubectl(), "--namespace", NAMESPACE]
+    looks = (["get", "pods"], ["get", "events"], ["logs", f"deployment/{RELEASE}", "--all-pods", "--tail=20"])
+    answers = (subprocess.run([*kubectl, *look], capture_output=True, text=True, check=False) for look in looks)
+    return "\n".join((answer.stdout or answer.stderr)[-3000:] for answer in answers)
 
 
 def _values(images: Mapping[str, tool.Image]) -> dict[str, Any]:
