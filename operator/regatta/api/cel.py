@@ -129,8 +129,8 @@ _OF_THE_JOB: Final = (
     Rule(
         at="spec.checkpoint",
         field="path",
-        rule="self.path.matches('^/[^:]*[^/:]$') && !self.path.contains('/../') && !self.path.endsWith('/..')",
-        message="write an absolute path without '..', ':' and a '/' at its end, such as /checkpoints",
+        rule="self.path.matches('^/[^:]*[^/:][^:]*$') && !self.path.contains('/../') && !self.path.endsWith('/..')",
+        message="write an absolute path without '..' and ':', such as /checkpoints",
     ),
     Rule(
         at="spec.checkpoint",
@@ -154,7 +154,8 @@ _OF_THE_JOB: Final = (
         at="spec.volumes[]",
         field="name",
         rule=_VOLUME_NAMES,
-        message="dshm and names that begin with regatta- belong to Regatta; choose another name",
+        message="dshm (the shared memory, which podTemplate can change) and names that begin with regatta- belong to "
+        "Regatta; choose another name",
     ),
     Rule(
         at="spec.volumeMounts[]",

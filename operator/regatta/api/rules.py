@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -47,7 +48,7 @@ def violations(spec: TrainingJobSpec) -> Iterator[Problem]:
         if spec.gpu_resource in (spec.resources.get(kind) or {}):
             yield Problem(join("spec.resources", kind, spec.gpu_resource), "leave it out and write spec.gpusPerWorker")
     if spec.checkpoint is not None:
-        yield from _checkpoint(spec.checkpoint)
+        yield from _checkpoint(spec.checkpoint, sourced=spec.source is not None)
     for index, rule in enumerate(spec.restart.rules):
         if not rule.exit_codes and not rule.causes:
             yield Problem(join("spec.restart.rules", index), "needs exitCodes, causes or both")
@@ -91,8 +92,10 @@ def _source(source: Source) -> Iterator[Problem]:
         )
 
 
-def _checkpoint(checkpoint: Checkpoint) -> Iterator[Problem]:
+def _checkpoint(checkpoint: Checkpoint, *, sourced: bool) -> Iterator[Problem]:
     yield from _path_problems(checkpoint.path, path="spec.checkpoint.path", example="/checkpoints")
+    if sourced and f"{_normal(checkpoint.path)}/".startswith(f"{reserved.WORKSPACE_PATH}/"):
+        yield Problem("spec.checkpoint.path", f"{reserved.WORKSPACE_PATH} is read-only, because spec.source fills it")
     if "name" in checkpoint.volume:
         yield Problem("spec.checkpoint.volume.name", "leave it out: Regatta names this volume")
     elif len(checkpoint.volume) != 1:
@@ -160,18 +163,23 @@ def mount_problems(
             yield Problem(where, "required: an absolute path, such as /data")
             continue
         yield from _path_problems(place, path=where, example="/data", trainer=trainer)
-        normal = place.rstrip("/") or "/"
+        normal = _normal(place)
         if normal in used:
             yield Problem(where, f"{place} is used by {used[normal]} already; choose another path")
+        elif reserved.WORKSPACE_PATH in taken and normal.startswith(f"{reserved.WORKSPACE_PATH}/"):
+            yield Problem(where, f"nothing can be mounted inside {reserved.WORKSPACE_PATH}, which spec.source fills")
         used[normal] = join(path, index)
 
 
 def _path_problems(place: str, *, path: str, example: str, trainer: bool = True) -> Iterator[Problem]:
-    steps = place.split("/")
-    if not place.startswith("/") or place.strip("/") == "" or ".." in steps or ":" in place:
+    if not place.startswith("/") or _normal(place) == "/" or ".." in place.split("/") or ":" in place:
         yield Problem(path, f"write an absolute path without '..' and ':', such as {example}")
-    elif trainer and (owned := reserved.reserved_path(place.rstrip("/"))) is not None:
+    elif trainer and (owned := reserved.reserved_path(_normal(place))) is not None:
         yield Problem(path, f"{owned} belongs to Regatta; choose another path, such as {example}")
+
+
+def _normal(place: str) -> str:
+    return "/" + posixpath.normpath(place).lstrip("/")
 
 
 def resource_problems(resources: Mapping[str, Any], *, path: str) -> Iterator[Problem]:
@@ -213,5 +221,5 @@ def _taken_paths(spec: TrainingJobSpec) -> dict[str, str]:
     if spec.source is not None:
         taken[reserved.WORKSPACE_PATH] = "spec.source"
     if spec.checkpoint is not None:
-        taken[spec.checkpoint.path.rstrip("/")] = "spec.checkpoint"
+        taken[_normal(spec.checkpoint.path)] = "spec.checkpoint"
     return taken

@@ -240,7 +240,7 @@ class TrainingJobSpec(SpecModel):
     )
     runtime: Runtime = Field(
         default=Runtime.AUTO,
-        description="Auto puts launcher and instruments into the training container. \"Off\" (in quotes, because YAML "
+        description='Auto puts launcher and instruments into the training container. "Off" (in quotes, because YAML '
         "reads a bare Off as false) leaves the container as it is and gives it only the documented environment, for "
         "images without Python.",
     )

@@ -339,6 +339,33 @@ BAD = (
         words=("spec.source",),
         server=False,
     ),
+    Bad(
+        title="mount inside the source",
+        job=job(
+            volumes=[VOLUME],
+            volumeMounts=[{"name": "data", "mountPath": "/workspace/data"}],
+            source={"configMap": {"name": "code"}},
+        ),
+        path="spec.volumeMounts[0].mountPath",
+        words=("inside /workspace",),
+        server=False,
+    ),
+    Bad(
+        title="checkpoints inside the source",
+        job=job(
+            checkpoint={"volume": {"emptyDir": {}}, "path": "/workspace/ck/"}, source={"configMap": {"name": "code"}}
+        ),
+        path="spec.checkpoint.path",
+        words=("read-only",),
+        server=False,
+    ),
+    Bad(
+        title="a detour over the runtime",
+        job=job(volumes=[VOLUME], volumeMounts=[{"name": "data", "mountPath": "//regatta/./x"}]),
+        path="spec.volumeMounts[0].mountPath",
+        words=("belongs to Regatta",),
+        server=False,
+    ),
     # Resources
     Bad(
         title="no quantity",
