@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import subprocess
 import sys
+from pathlib import Path
 
 from regatta.kube import config
 from tests.bench import creation, micro
 from tests.bench.creation import Shape
 from tests.bench.operator_process import OperatorProcess
 from tests.bench.report import Result, machine, table
+from tests.cluster.kit import release
 from tests.cluster.tool import api as tool
+
+CRDS = Path(__file__).resolve().parents[2] / "crds"
+OPERATORS = ("--selector", "app.kubernetes.io/name=regatta")
 
 
 def main() -> int:
@@ -21,6 +27,7 @@ def main() -> int:
     parser.add_argument("--kwok-nodes", type=int, default=20, help="fake nodes to schedule on (default 20)")
     arguments = parser.parse_args()
     cluster = tool.ensure_cluster()
+    prepare(cluster)
     tool.kwok_up(nodes=arguments.kwok_nodes, target=cluster)
     try:
         results = asyncio.run(_run(cluster, rounds=arguments.rounds))
@@ -31,6 +38,31 @@ def main() -> int:
     for result in missed:
         print(f"missed: {result.what}: {result.ratio:.2f} > {result.goal:.2f}", file=sys.stderr)
     return 1 if missed else 0
+
+
+def prepare(cluster: tool.Cluster) -> None:
+    """Give the cluster the CRD and make sure that no other operator answers for the jobs of the benchmark."""
+    kubectl = cluster.kubectl()
+    subprocess.run(
+        [*kubectl, "apply", "--server-side", "--force-conflicts", "--filename", str(CRDS)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    found = subprocess.run(
+        [*kubectl, "get", "deployments", "--all-namespaces", "--output", "name", *OPERATORS],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    if found and cluster.external:
+        sys.exit("an operator runs in this cluster; benchmark on one without it, or scale it to 0 first")
+    if found:
+        print("scaling the installed operator to 0; `make demo` and the tests install it anew", file=sys.stderr)
+        subprocess.run(
+            [*kubectl, "scale", "deployments", "--namespace", release.NAMESPACE, "--replicas=0", *OPERATORS],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
 
 
 async def _run(cluster: tool.Cluster, *, rounds: int) -> list[Result]:

@@ -33,6 +33,7 @@ __all__ = ["Shape", "measure", "sample"]
 
 GOAL = 1.5
 KWOK_TAINT = "regatta.dev/kwok"
+POLL = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +106,11 @@ async def sample(connection: Connection, *, count: int) -> list[dict[str, Any]]:
         async with _arrivals(connection, namespace, count) as arrived:
             await client.create(TRAINING_JOBS, namespace=namespace, body=body)
             await arrived()
-        while True:
-            page = orjson.loads(await client.list_page(PODS, namespace=namespace, params={}))
-            pods: list[dict[str, Any]] = page["items"]
-            if all(pod["status"].get("phase") == "Running" for pod in pods):
-                return pods
-            await asyncio.sleep(0.2)
+        pods: list[dict[str, Any]] = []
+        while not pods or any(pod["status"].get("phase") != "Running" for pod in pods):
+            await asyncio.sleep(POLL)
+            pods = orjson.loads(await client.list_page(PODS, namespace=namespace, params={}))["items"]
+        return pods
 
 
 async def _bare(client: Client, connection: Connection, shape: Shape) -> float:
@@ -167,21 +167,23 @@ async def _namespace(client: Client, connection: Connection) -> AsyncIterator[st
                 path = resource.path(namespace=name)
                 async with session.delete(path, params={"gracePeriodSeconds": "0"}) as response:
                     response.raise_for_status()
-            while orjson.loads(await client.list_page(PODS, namespace=name, params={"limit": "1"}, metadata_only=True))[
-                "items"
-            ]:
-                await asyncio.sleep(0.2)
+            await _emptied(client, name)
             async with session.delete(f"/api/v1/namespaces/{name}") as response:
                 response.raise_for_status()
+
+
+async def _emptied(client: Client, namespace: str) -> None:
+    """Return when the namespace has no pod left."""
+    while orjson.loads(await client.list_page(PODS, namespace=namespace, params={"limit": "1"}))["items"]:
+        await asyncio.sleep(POLL)
 
 
 @asynccontextmanager
 async def _arrivals(connection: Connection, namespace: str, count: int) -> AsyncIterator[Any]:
     """Yield an awaitable function that gives the moment at which the watch showed the last of `count` pods."""
-    last: asyncio.Future[float] = asyncio.get_running_loop().create_future()
     watching = asyncio.Event()
 
-    async def follow(session: aiohttp.ClientSession) -> None:
+    async def follow(session: aiohttp.ClientSession) -> float:
         path = PODS.path(namespace=namespace)
         async with session.get(path, params={"watch": "true"}, headers=METADATA_ONLY) as response:
             watching.set()
@@ -190,11 +192,12 @@ async def _arrivals(connection: Connection, namespace: str, count: int) -> Async
                 event = orjson.loads(line)
                 if event["type"] == "ADDED":
                     seen.add(event["object"]["metadata"]["name"])
-                    if len(seen) == count and not last.done():
-                        last.set_result(time.perf_counter())
+                    if len(seen) == count:
+                        return time.perf_counter()
+        raise RuntimeError(f"the watch of {namespace} ended after {len(seen)} of {count} pods")
 
     async def arrived() -> float:
-        return await asyncio.wait_for(last, timeout=180)
+        return await asyncio.wait_for(asyncio.shield(task), timeout=180)
 
     async with _session(connection) as session:
         task = asyncio.create_task(follow(session))
