@@ -40,7 +40,7 @@ class Config(NamedTuple):
     log_prefix: bool
     run_once: Optional[bool]
     kill_grace: float
-    grace: float
+    grace: Optional[float]
     lost_after: float
     termination_log: str
 
@@ -78,7 +78,7 @@ def load(environ: Mapping[str, str]) -> Config:
         log_prefix=read("LOG_PREFIX", _switch, True),
         run_once=read("RUN_ONCE", _switch, None),
         kill_grace=read("KILL_GRACE", _seconds, 5.0),
-        grace=read("GRACE", _seconds, 30.0),
+        grace=read("GRACE", _seconds, None),
         lost_after=read("LOST_AFTER", _seconds, 15.0),
         termination_log=read("TERMINATION_LOG", str, TERMINATION_LOG),
     )

@@ -43,6 +43,7 @@ from regatta_runtime.processes import Exit, Generation, Reaper, StartError
 from regatta_runtime.starting import Starter
 
 RESTART_GRACE = 2.0  # for processes of a generation that is over: they hang in a collective with a dead peer
+GENTLE_GRACE = 30.0  # for processes whose crew ends because some pod of it was told to stop
 FIRST_WORD = 5.0  # seconds of waiting before the first line about it; each next comes twice as late
 FORWARDED = ("SIGUSR1", "SIGUSR2", "SIGHUP")
 EXIT_STOPPED = 143
@@ -222,7 +223,7 @@ class Launcher:
     def _exited(self, exited: Exit) -> None:
         self._left -= 1
         if exited.exit_code != 0:
-            if self._state != RUNNING or self._told_to_stop:
+            if self._state != RUNNING or self._told_to_stop or self._verdict is not None:
                 return
             cause, text = USER_ERROR, f"exited with code {exited.exit_code}"
             if exited.signal is not None:
@@ -281,7 +282,7 @@ class Launcher:
         self._write_last_words()
         if self._told_to_stop and failure is not None:
             return  # our own processes are already on their way out, with the pod's grace
-        self._end_processes(self._config.grace if verdict.gentle else self._config.kill_grace, self._leave)
+        self._end_processes(self._gentle_grace() if verdict.gentle else self._config.kill_grace, self._leave)
 
     def _coordinator_lost(self, why: str) -> None:
         if self._verdict is None:
@@ -295,6 +296,9 @@ class Launcher:
             self._break_off(JOIN_TIMEOUT, self._port_trouble or text)
 
     def _break_off(self, cause: str, text: str) -> None:
+        if self._service is not None:  # nobody can follow a coordinator that its own launcher cannot reach
+            self._service.close()
+            self._service = None
         failure = Failure(self._generation, 0, None, CREW_EXIT_CODE, None, cause, text)
         self._end(Verdict(failure))
 
@@ -302,24 +306,34 @@ class Launcher:
         if self._told_to_stop:
             return
         if self._verdict is not None:
-            return  # it ends already, for a reason that must not be covered up
+            # It ends already, for a reason that must not be covered up; but if that reason was a worker that was told
+            # to stop, then we now are as well, and our processes may have as long as the kubelet gives them.
+            if self._verdict.gentle:
+                self._end_processes(self._own_grace(), self._leave)
+            return
         self._told_to_stop = True
         self._say(f"{_signal_name(signum)}: passing it on and ending")
-        if self._processes is not None:
-            self._processes.forward(signum)
         self._write_last_words()
         self._link.report()
-        self._end_processes(self._config.grace, self._leave)
+        self._end_processes(self._own_grace(), self._leave, signum=signum)
+
+    def _own_grace(self) -> float:
+        """When this pod is told to stop: until the kubelet has had enough, unless someone said how long that is."""
+        return float("inf") if self._config.grace is None else self._config.grace
+
+    def _gentle_grace(self) -> float:
+        """When another pod was told to stop: not for ever, since nobody else may end what waits for that pod."""
+        return GENTLE_GRACE if self._config.grace is None else self._config.grace
 
     def _pass_on(self, signum: int) -> None:
         if self._processes is not None:
             self._processes.forward(signum)
 
-    def _end_processes(self, grace: float, done: Callable[[], None]) -> None:
+    def _end_processes(self, grace: float, done: Callable[[], None], *, signum: int = signal.SIGTERM) -> None:
         if self._processes is None:
             done()
         else:
-            self._processes.stop(grace, done)
+            self._processes.stop(grace, done, signum=signum)
 
     def _leave(self) -> None:
         if self._service is None:

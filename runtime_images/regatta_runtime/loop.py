@@ -14,6 +14,7 @@ import time
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 
+LONGEST_SLEEP = 3600.0  # what lies further ahead (a timer "never" included) is waited for in turns
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
@@ -115,7 +116,7 @@ class Loop:
             return 0.0
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
-        return max(0.0, self._timers[0][0] - self.now()) if self._timers else None
+        return min(max(0.0, self._timers[0][0] - self.now()), LONGEST_SLEEP) if self._timers else None
 
     def _run_posted(self) -> None:
         for _ in range(len(self._posted)):

@@ -114,11 +114,18 @@ class Generation:
         """Send a signal to each training process alone: its children (DataLoader workers) are its own business."""
         family.kill([p.pid for p in self._processes if p.exit is None], signum)
 
-    def stop(self, grace: float, done: Callable[[], None]) -> None:
-        """End all processes and whatever they started; call `done` when none is left (perhaps at once)."""
+    def stop(self, grace: float, done: Callable[[], None], *, signum: int = signal.SIGTERM) -> None:
+        """End all processes and whatever they started; call `done` when none is left (perhaps at once).
+
+        Asked again, only `grace` and `done` change: a process gets its signal once.
+        """
         if not self._stopping:
+            # What ended before we ended it has failed (or finished) by itself, though we may not have noticed yet.
+            self._reaper.collect()
+            for process in self._processes:
+                self._tell(process)
             self._stopping = True
-            self.forward(signal.SIGTERM)
+            self.forward(signum)
             self.forward(signal.SIGCONT)  # one that is stopped would not hear of it
         self._done = done
         if self._kill is not None:

@@ -38,6 +38,7 @@ from regatta_runtime.crew.messages import (
 
 QUICK_DEATH_SECONDS = 10.0  # a generation that lives shorter than this makes the next one wait
 LONGEST_PAUSE_SECONDS = 30.0
+HELD_UP_SECONDS = 3.0  # without a tick: the launcher's whole process was stopped, or starved
 
 JOINING, RUNNING, STOPPING, PAUSING, ENDED = "joining", "running", "stopping", "pausing", "ended"
 
@@ -84,10 +85,11 @@ class Coordinator:
         self.order = Order(WAIT, version=1)
         self._pick_port = pick_port
         self._seats: Dict[int, _Seat] = {}
-        self._began = now
+        self._began = self._ticked_at = now
         self._deadline = now + rules.join_timeout
         self._failed: List[Tuple[float, Failure]] = []  # of this generation, with the time each happened
         self._quick_deaths = 0
+        self._given_up: Optional[int] = None
 
     def hear(self, report: Report, *, address: str, now: float) -> None:
         """Take in one launcher's state; RefusedError when it is not of this crew."""
@@ -108,7 +110,11 @@ class Coordinator:
             seat.left_at = now
 
     def tick(self, now: float) -> None:
-        """Let deadlines that have passed take effect."""
+        """Let deadlines that have passed take effect; to be called every second or so."""
+        if now - self._ticked_at > max(HELD_UP_SECONDS, self.rules.lost_after / 2):
+            for seat in self._seats.values():  # we ourselves were held up: that is nobody else's silence
+                seat.heard_at = now
+        self._ticked_at = now
         if self.phase == JOINING:
             for worker in [w for w, seat in self._seats.items() if self._lost(seat, now)]:
                 del self._seats[worker]
@@ -117,6 +123,7 @@ class Coordinator:
         elif self.phase != ENDED:
             lost = sorted(w for w, seat in self._seats.items() if self._lost(seat, now))
             if lost:
+                self._given_up = lost[0]
                 how = "closed its connection" if self._seats[lost[0]].left_at is not None else "no longer answers"
                 self._end_badly(WORKER_LOST, f"the launcher of worker {lost[0]} {how}", worker=lost[0])
             elif self.phase == PAUSING and now >= self._deadline:
@@ -150,8 +157,9 @@ class Coordinator:
         return self.order._replace(note=self.waiting_for()) if self.phase == JOINING else self.order
 
     def all_left(self) -> bool:
-        """Whether no launcher but worker 0's is connected any more."""
-        return all(seat.left_at is not None for worker, seat in self._seats.items() if worker != 0)
+        """Whether no launcher but worker 0's is connected any more, those apart that were given up."""
+        others = [seat for worker, seat in self._seats.items() if worker not in (0, self._given_up)]
+        return all(seat.left_at is not None for seat in others)
 
     def _seat(self, report: Report, now: float) -> _Seat:
         if report.shape != self.rules.shape:

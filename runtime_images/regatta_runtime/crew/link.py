@@ -42,16 +42,11 @@ class Link:
         self._unsent = bytearray()
         self._pause = FIRST_PAUSE
         self._refusals = 0
-        self._connected_at = 0.0
-        self._heard_at: Optional[float] = None  # None: not once yet
+        self._asked_at: Optional[float] = None  # of the oldest report since the last answer
+        self.joined = False  # whether the coordinator has ever answered
         self._heartbeat: Optional[Timer] = None
         self._closed = False
         self.trouble = ""  # the last reason for not being connected, for messages
-
-    @property
-    def joined(self) -> bool:
-        """Whether the coordinator has ever answered."""
-        return self._heard_at is not None
 
     def open(self) -> None:
         """Begin to reach the coordinator, for as long as it takes."""
@@ -64,6 +59,8 @@ class Link:
         if self._sock is None:
             return
         headers = {"Host": "crew", TOKEN_HEADER: self._token}
+        if self._asked_at is None:
+            self._asked_at = self._loop.now()
         self._unsent += wire.request("POST", SYNC_PATH, headers=headers, body=self._describe())
         self._flush()
 
@@ -91,7 +88,6 @@ class Link:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock, self._reader, self._refusals = sock, wire.Reader(), 0
-        self._connected_at = self._loop.now()
         self._unsent.clear()
         self._loop.watch(sock, READ, self._ready)
         self.report()
@@ -117,10 +113,14 @@ class Link:
             threading.Thread(target=self._dial, name="regatta-dial", daemon=True).start()
 
     def _beat(self) -> None:
-        if self._heard_at is not None and self._loop.now() >= self._heard_at + self._lost_after:
-            self._lost(f"no answer for {self._lost_after:g} s" + (f" ({self.trouble})" if self.trouble else ""))
-            return
-        if self._sock is not None and not self.joined and self._loop.now() >= self._connected_at + self._lost_after:
+        # Every report is answered at once, or when the next one comes. Counting from a question of our own, a launcher
+        # that was itself held up does not take that for the coordinator's silence.
+        if self._asked_at is not None and self._loop.now() >= self._asked_at + self._lost_after:
+            self.trouble = self.trouble or f"no answer for {self._lost_after:g} s"
+            if self.joined:
+                self._lost(self.trouble)
+                return
+            self._asked_at = None
             self._broken("it accepts connections but does not answer")
         self._heartbeat = self._loop.later(self._lost_after / 5, self._beat)
         self.report()
@@ -152,7 +152,7 @@ class Link:
         status = message.start[1]
         if status == "200":
             order = Order.from_bytes(message.body)
-            self._heard_at, self._pause, self.trouble = self._loop.now(), FIRST_PAUSE, ""
+            self.joined, self._asked_at, self._pause, self.trouble = True, None, FIRST_PAUSE, ""
             self._on_order(order)
         elif status in ("401", "409"):
             self._lost("it refused us: " + message.body.decode("utf-8", "replace")[:300])
@@ -161,6 +161,8 @@ class Link:
 
     def _broken(self, why: str) -> None:
         self.trouble = why
+        if self.joined and self._asked_at is None:
+            self._asked_at = self._loop.now()  # being without a connection is silence as well
         self._drop()
         self._redial()
 
