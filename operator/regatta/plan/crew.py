@@ -98,6 +98,13 @@ def has_failed(pod: PodFacts) -> bool:
     return ended or pod.phase == "Failed" or pod.deleting_since is not None
 
 
+def is_over(pod: PodFacts) -> bool:
+    """Whether nothing of the pod runs any more, which its phase tells only some moments later."""
+    containers = [container for container in pod.containers if not container.init]
+    ended = bool(containers) and all(container.exit_code is not None for container in containers)
+    return ended or pod.phase in {"Succeeded", "Failed"}
+
+
 def is_training(pod: PodFacts) -> bool:
     """Whether the training container has joined its crew and still runs."""
     trainer = trainer_of(pod)

@@ -16,7 +16,7 @@ from regatta.api.status import MAX_FAILURES, Cause, Condition, ConditionType, Fa
 from regatta.plan import ending
 from regatta.plan.causes import Verdict, first_failure
 from regatta.plan.conditions import with_condition
-from regatta.plan.crew import Crew, has_failed, has_succeeded
+from regatta.plan.crew import Crew, has_failed, has_succeeded, is_over
 from regatta.plan.gang import gang_for
 from regatta.plan.model import Create, Delete, Job, Observed, Plan, PodFacts
 from regatta.plan.obstacle import Obstacle, first_obstacle, silent_pods
@@ -74,7 +74,7 @@ def _clean_up(job: Job, observed: Observed) -> Plan:
     """After the end: what still runs is deleted, what finished stays for its logs, the status stays as it is."""
     return Plan(
         status=job.status,
-        deletes=orphans(pod for pod in observed.pods if pod.phase not in {"Succeeded", "Failed"}),
+        deletes=orphans(pod for pod in observed.pods if not is_over(pod)),
     )
 
 

@@ -254,6 +254,11 @@ class TestTheEnd:
         decision = plan(failed.obj(), observed(pod(worker=0).joined(), pod(worker=1).ended(1)), NOW)
         assert [d.name for d in decision.deletes] == ["job-a-1-0"]
 
+    def test_keeps_what_has_ended_though_its_phase_does_not_say_so_yet(self) -> None:
+        pods = [pod(worker=w).ended(0).of(phase="Running") for w in (0, 1)]
+        done = follow(running(job()), *pods)
+        assert plan(done.obj(), observed(*pods), NOW).deletes == ()
+
     def test_counts_restarts_that_the_crew_made_in_place(self) -> None:
         message = report(outcome="Succeeded", restarts=2)
         done = follow(running(job()), *(pod(worker=w).ended(0, message=message) for w in (0, 1)))
