@@ -4,16 +4,17 @@ import os
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = "regatta"
+from tests.cluster.tool.addresses import Addresses
+
 _MOUNTS: Final = Path("/proc/self/mounts")
 
 
-def ensure(node: str) -> str:
+def ensure(ours: Addresses, node: str) -> str:
     """Make the node's group in every hierarchy and return its name as the kubelet wants it."""
     for mount, kind in _hierarchies():
         if kind == "cgroup2" and _is_unified(mount):
             _delegate(mount)
-        for group in (mount / ROOT, mount / ROOT / node):
+        for group in (mount / ours.cgroup, mount / ours.cgroup / node):
             group.mkdir(exist_ok=True)
             # A new cpuset is empty, and nothing can run in it.
             for setting in ("cpuset.cpus", "cpuset.mems"):
@@ -21,12 +22,12 @@ def ensure(node: str) -> str:
                     (group / setting).write_text((group.parent / setting).read_text())
             if kind == "cgroup2" and _is_unified(mount):
                 _enable_controllers(group)
-    return f"/{ROOT}/{node}"
+    return f"/{ours.cgroup}/{node}"
 
 
-def remove() -> None:
+def remove(ours: Addresses) -> None:
     """Remove all groups, the innermost first; processes must have ended before."""
-    for top in groups():
+    for top in groups(ours):
         for folder, _, _ in os.walk(top, topdown=False):
             try:
                 os.rmdir(folder)
@@ -34,15 +35,15 @@ def remove() -> None:
                 continue
 
 
-def groups() -> list[Path]:
+def groups(ours: Addresses) -> list[Path]:
     """Return the cluster's top groups, one for each hierarchy."""
-    return [mount / ROOT for mount, _ in _hierarchies() if (mount / ROOT).is_dir()]
+    return [mount / ours.cgroup for mount, _ in _hierarchies() if (mount / ours.cgroup).is_dir()]
 
 
-def processes() -> set[int]:
+def processes(ours: Addresses) -> set[int]:
     """Return every process inside the cluster's groups: the containers' own."""
     found: set[int] = set()
-    for top in groups():
+    for top in groups(ours):
         for members in top.rglob("cgroup.procs"):
             try:
                 found.update(int(line) for line in members.read_text().split())

@@ -55,7 +55,8 @@ def up(paths: Paths, *, nodes: int = 2, gpus: int = 0, progress: Progress | None
             progress.say("removing what an earlier cluster left behind")
             teardown.remove(paths)
         known = state.write(paths, nodes=count, gpus=gpus)
-        imagestore.refresh(paths, images.built(paths), progress=progress)
+        with state.lock(paths.cache / "store.lock"):
+            imagestore.refresh(paths, images.built(paths), progress=progress)
         _start(paths, count=count, gpus=gpus, progress=progress)
     return known.names
 
@@ -92,7 +93,7 @@ def _start(paths: Paths, *, count: int, gpus: int, progress: Progress) -> None:
     indices = range(1, count + 1)
     progress.plan(["start the control plane", *(["start the nodes"] if count else [])])
     with progress.step("start the control plane"):
-        network.ensure_bridge()
+        network.ensure_bridge(paths.addresses)
         controlplane.issue_certificates(paths)
         running.start(controlplane.etcd(paths))
         api_server = controlplane.api_server(paths)

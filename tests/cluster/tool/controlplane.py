@@ -9,15 +9,11 @@ from typing import Final
 
 from tests.cluster.tool import build
 from tests.cluster.tool.kubeapi import KubeApi
-from tests.cluster.tool.network import API_SERVER, PODS, SERVICES
 from tests.cluster.tool.paths import Paths
 from tests.cluster.tool.pki import Authority
 from tests.cluster.tool.processes import Component
 
 DOMAIN: Final = "cluster.local"
-# Not etcd's usual ports: the machine may run one of its own.
-_ETCD: Final = "http://127.0.0.1:12379"
-_ETCD_PEERS: Final = "http://127.0.0.1:12380"
 # What gang scheduling by Kubernetes itself needs.
 _GATES: Final = "--feature-gates=GenericWorkload=true"
 # A test that starts thousands of pods measures the operator, not these clients' own limits.
@@ -26,7 +22,7 @@ _HURRY: Final = ("--kube-api-qps=1000", "--kube-api-burst=2000")
 
 def issue_certificates(paths: Paths) -> None:
     """Make the authority and every certificate and kubeconfig of the control plane."""
-    authority = Authority(paths.pki)
+    authority = Authority(paths.pki, paths.addresses)
     authority.create()
     authority.issue_server()
     authority.issue("admin", subject="/O=system:masters/CN=admin")
@@ -40,36 +36,37 @@ def issue_certificates(paths: Paths) -> None:
 
 def etcd(paths: Paths) -> Component:
     """Return etcd; it doesn't wait for the disk, for nothing here outlives the machine."""
+    clients, peers = _etcd(paths), f"http://127.0.0.1:{paths.addresses.port(12380)}"
     return Component(
         name="etcd",
         argv=(
             str(build.program(paths, "etcd")),
             f"--data-dir={paths.cluster / 'etcd'}",
-            f"--listen-client-urls={_ETCD}",
-            f"--advertise-client-urls={_ETCD}",
-            f"--listen-peer-urls={_ETCD_PEERS}",
-            f"--initial-advertise-peer-urls={_ETCD_PEERS}",
-            f"--initial-cluster=default={_ETCD_PEERS}",
+            f"--listen-client-urls={clients}",
+            f"--advertise-client-urls={clients}",
+            f"--listen-peer-urls={peers}",
+            f"--initial-advertise-peer-urls={peers}",
+            f"--initial-cluster=default={peers}",
             f"--quota-backend-bytes={8 << 30}",
             "--unsafe-no-fsync",
             "--log-level=warn",
         ),
-        ready=lambda: _answers(f"{_ETCD}/health"),
+        ready=lambda: _answers(f"{clients}/health"),
     )
 
 
 def api_server(paths: Paths) -> Component:
     """Return the API server, on the bridge's address alone."""
-    pki = paths.pki
+    pki, ours = paths.pki, paths.addresses
     return Component(
         name="kube-apiserver",
         argv=(
             str(build.program(paths, "kube-apiserver")),
-            f"--etcd-servers={_ETCD}",
-            f"--bind-address={API_SERVER}",
-            f"--advertise-address={API_SERVER}",
+            f"--etcd-servers={_etcd(paths)}",
+            f"--bind-address={ours.host}",
+            f"--advertise-address={ours.host}",
             "--secure-port=6443",
-            f"--service-cluster-ip-range={SERVICES}",
+            f"--service-cluster-ip-range={ours.services}",
             f"--service-account-issuer=https://kubernetes.default.svc.{DOMAIN}",
             f"--service-account-key-file={pki / 'sa.pub'}",
             f"--service-account-signing-key-file={pki / 'sa.key'}",
@@ -92,7 +89,7 @@ def api_server(paths: Paths) -> Component:
 
 def controller_manager(paths: Paths) -> Component:
     """Return the controller manager; pod ranges are given by the nodes' CNI files, so it hands out none."""
-    pki = paths.pki
+    pki, port = paths.pki, paths.addresses.port(10257)
     return Component(
         name="kube-controller-manager",
         argv=(
@@ -102,10 +99,11 @@ def controller_manager(paths: Paths) -> Component:
             f"--root-ca-file={pki / 'ca.crt'}",
             f"--cluster-signing-cert-file={pki / 'ca.crt'}",
             f"--cluster-signing-key-file={pki / 'ca.key'}",
-            f"--cluster-cidr={PODS}",
+            f"--cluster-cidr={paths.addresses.pods}",
             "--use-service-account-credentials",
             "--controllers=*,-node-ipam-controller",
             "--bind-address=127.0.0.1",
+            f"--secure-port={port}",
             "--leader-elect=false",
             # A lost node is noticed in twenty seconds instead of fifty: tests wait for it. Fake nodes say every ten
             # that they live.
@@ -114,23 +112,25 @@ def controller_manager(paths: Paths) -> Component:
             *_HURRY,
             _GATES,
         ),
-        ready=lambda: _answers("https://127.0.0.1:10257/healthz"),
+        ready=lambda: _answers(f"https://127.0.0.1:{port}/healthz"),
     )
 
 
 def scheduler(paths: Paths) -> Component:
     """Return the scheduler."""
+    port = paths.addresses.port(10259)
     return Component(
         name="kube-scheduler",
         argv=(
             str(build.program(paths, "kube-scheduler")),
             f"--kubeconfig={paths.pki / 'scheduler.kubeconfig'}",
             "--bind-address=127.0.0.1",
+            f"--secure-port={port}",
             "--leader-elect=false",
             *_HURRY,
             _GATES,
         ),
-        ready=lambda: _answers("https://127.0.0.1:10259/healthz"),
+        ready=lambda: _answers(f"https://127.0.0.1:{port}/healthz"),
     )
 
 
@@ -139,7 +139,7 @@ def dns(paths: Paths) -> Component:
     corefile = _write(
         paths.cluster / "Corefile",
         f""".:53 {{
-  bind {API_SERVER}
+  bind {paths.addresses.host}
   errors
   kubernetes {DOMAIN} in-addr.arpa {{
     kubeconfig {paths.kubeconfig} regatta-test
@@ -151,8 +151,13 @@ def dns(paths: Paths) -> Component:
     return Component(
         name="coredns",
         argv=(str(build.program(paths, "coredns")), "-conf", str(corefile)),
-        ready=_resolves,
+        ready=lambda: _resolves(paths.addresses.host),
     )
+
+
+def _etcd(paths: Paths) -> str:
+    """Return where etcd listens: not on its usual port, for the machine may run one of its own."""
+    return f"http://127.0.0.1:{paths.addresses.port(12379)}"
 
 
 def _write(path: Path, text: str) -> Path:
@@ -170,7 +175,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _resolves() -> bool:
+def _resolves(server: str) -> bool:
     """Tell whether DNS knows `kubernetes.default`, by a question in its own wire format."""
     labels = b"".join(
         bytes([len(label)]) + label.encode() for label in ("kubernetes", "default", "svc", *DOMAIN.split("."))
@@ -179,7 +184,7 @@ def _resolves() -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.settimeout(1)
         try:
-            asking.sendto(question, (API_SERVER, 53))
+            asking.sendto(question, (server, 53))
             answer = asking.recv(512)
         except OSError:
             return False

@@ -5,7 +5,6 @@ import json
 import ssl
 from typing import Any, Final
 
-from tests.cluster.tool.network import API_SERVER
 from tests.cluster.tool.paths import Paths
 
 _PATCH: Final = "application/strategic-merge-patch+json"
@@ -46,7 +45,7 @@ class KubeApi:
             raise ConnectionError("there is no cluster")
         context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
         context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-        connection = http.client.HTTPSConnection(API_SERVER, 6443, timeout=5, context=context)
+        connection = http.client.HTTPSConnection(self._paths.addresses.host, 6443, timeout=5, context=context)
         try:
             payload = None if body is None else json.dumps(body)
             kind = _PATCH if method == "PATCH" else "application/json"

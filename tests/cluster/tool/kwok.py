@@ -61,7 +61,7 @@ def down(paths: Paths, *, kubeconfig: Path | None = None, progress: Progress | N
             for namespace, pods in by_namespace.items():
                 now = ("--force", "--grace-period=0", "--ignore-not-found", "--wait=false")
                 shell.run([*kubectl, "delete", "pod", "--namespace", namespace, *now, *pods])
-            shell.run([*kubectl, "delete", "node", "--ignore-not-found", "--selector", f"{LABEL}=true"])
+            shell.run([*kubectl, "delete", "node", "--ignore-not-found", "--wait=false", "--selector", f"{LABEL}=true"])
 
 
 def _component(paths: Paths, *, program: Path, kubectl: list[str], nodes: int, kubeconfig: Path | None) -> Component:

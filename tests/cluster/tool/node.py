@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.cluster.tool import build, cgroups, network, shell
+from tests.cluster.tool.addresses import Addresses
 from tests.cluster.tool.controlplane import DOMAIN
 from tests.cluster.tool.kubeapi import KubeApi, is_ready
 from tests.cluster.tool.paths import Paths
@@ -14,8 +15,6 @@ from tests.cluster.tool.processes import Component
 PAUSE: Final = "localhost/regatta/pause:1"
 """The image that holds a pod's namespaces: our own, there is no registry to pull the usual one from."""
 
-CNI_NETWORK: Final = "regatta-pods"
-
 
 def name(index: int) -> str:
     """Return the name of node number `index`, counted from one."""
@@ -24,16 +23,17 @@ def name(index: int) -> str:
 
 def prepare(paths: Paths, index: int, *, others: list[int]) -> None:
     """Make everything of a node that is not a process; what is there already stays."""
-    node, folder = name(index), paths.node(name(index))
+    node, folder, ours = name(index), paths.node(name(index)), paths.addresses
     for part in ("cni", "kubelet", "state", "podlogs"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    network.ensure_node(index, name=node, others=others)
-    group = cgroups.ensure(node)
-    authority = Authority(paths.pki)
-    address = network.node_address(index)
-    authority.issue(node, subject=f"/O=system:nodes/CN=system:node:{node}", alternatives=f"IP:{address},DNS:{node}")
+    network.ensure_node(ours, index, name=node, others=others)
+    group = cgroups.ensure(ours, node)
+    authority = Authority(paths.pki, ours)
+    authority.issue(
+        node, subject=f"/O=system:nodes/CN=system:node:{node}", alternatives=f"IP:{ours.node(index)},DNS:{node}"
+    )
     authority.kubeconfig(node, folder / "kubeconfig")
-    (folder / "cni" / "10-pods.conflist").write_text(_cni(folder, index))
+    (folder / "cni" / "10-pods.conflist").write_text(_cni(ours, folder=folder, index=index))
     (folder / "containerd.toml").write_text(_containerd(folder))
     (folder / "kubelet.json").write_text(_kubelet(paths, folder=folder, node=node, group=group))
     (folder / "proxy.json").write_text(_proxy(paths, node=node))
@@ -48,7 +48,14 @@ def containerd(paths: Paths, index: int) -> Component:
     path = f"PATH={shim}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
     return Component(
         name=f"containerd-{node}",
-        argv=(*network.enter(node), "env", path, str(program), "--config", str(paths.node(node) / "containerd.toml")),
+        argv=(
+            *network.enter(paths.addresses, node),
+            "env",
+            path,
+            str(program),
+            "--config",
+            str(paths.node(node) / "containerd.toml"),
+        ),
         ready=lambda: shell.succeeds([*ctr(paths, node), "version"]),
     )
 
@@ -60,14 +67,14 @@ def kubelet(paths: Paths, index: int) -> Component:
     return Component(
         name=f"kubelet-{node}",
         argv=(
-            *network.enter(node),
+            *network.enter(paths.addresses, node),
             str(build.program(paths, "kubelet")),
             f"--config={folder / 'kubelet.json'}",
             f"--kubeconfig={folder / 'kubeconfig'}",
             f"--root-dir={folder / 'kubelet'}",
             f"--cert-dir={folder / 'kubelet' / 'pki'}",
             f"--hostname-override={node}",
-            f"--node-ip={network.node_address(index)}",
+            f"--node-ip={paths.addresses.node(index)}",
         ),
         ready=lambda: any(found["metadata"]["name"] == node and is_ready(found) for found in api.nodes()),
     )
@@ -79,7 +86,7 @@ def kube_proxy(paths: Paths, index: int) -> Component:
     return Component(
         name=f"kube-proxy-{node}",
         argv=(
-            *network.enter(node),
+            *network.enter(paths.addresses, node),
             str(build.program(paths, "kube-proxy")),
             f"--config={paths.node(node) / 'proxy.json'}",
         ),
@@ -92,7 +99,7 @@ def ctr(paths: Paths, node: str) -> list[str]:
     return [str(build.program(paths, "ctr")), "--address", str(socket), "--namespace", "k8s.io"]
 
 
-def _cni(folder: Path, index: int) -> str:
+def _cni(ours: Addresses, *, folder: Path, index: int) -> str:
     bridge = {
         "type": "bridge",
         "bridge": "cni0",
@@ -101,13 +108,13 @@ def _cni(folder: Path, index: int) -> str:
         "hairpinMode": True,
         "ipam": {
             "type": "host-local",
-            "ranges": [[{"subnet": network.pod_range(index)}]],
+            "ranges": [[{"subnet": ours.pod_range(index)}]],
             "routes": [{"dst": "0.0.0.0/0"}],
             "dataDir": str(folder / "cni-ipam"),
         },
     }
     ports = {"type": "portmap", "capabilities": {"portMappings": True}}
-    return json.dumps({"cniVersion": "1.0.0", "name": CNI_NETWORK, "plugins": [bridge, ports]}, indent=1)
+    return json.dumps({"cniVersion": "1.0.0", "name": ours.cni_network, "plugins": [bridge, ports]}, indent=1)
 
 
 def _containerd(folder: Path) -> str:
@@ -150,7 +157,7 @@ def _kubelet(paths: Paths, *, folder: Path, node: str, group: str) -> str:
         "enforceNodeAllocatable": [],
         "failSwapOn": False,
         "containerRuntimeEndpoint": f"unix://{folder / 'containerd.sock'}",
-        "clusterDNS": [network.API_SERVER],
+        "clusterDNS": [paths.addresses.host],
         "clusterDomain": DOMAIN,
         "resolvConf": "/dev/null",
         "authentication": {
@@ -182,7 +189,7 @@ def _proxy(paths: Paths, *, node: str) -> str:
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": "nftables",
-        "clusterCIDR": network.PODS,
+        "clusterCIDR": paths.addresses.pods,
         "hostnameOverride": node,
         "clientConnection": {"kubeconfig": str(paths.pki / "proxy.kubeconfig")},
         # The host's connection table is not ours to size.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.cluster.tool import shell
-from tests.cluster.tool.network import API_SERVER, SERVICE_API
+from tests.cluster.tool.addresses import Addresses
 
 DAYS: Final = "365"
 
@@ -33,8 +33,9 @@ authorityKeyIdentifier = keyid
 class Authority:
     """The cluster's certificate authority, in a folder that holds everything it signs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ours: Addresses) -> None:
         self.folder = folder
+        self._ours = ours
 
     @property
     def certificate(self) -> Path:
@@ -71,14 +72,14 @@ class Authority:
         """Sign the API server's certificate, for every name and address it is called by."""
         names = ["localhost", "kubernetes"]
         names += [f"kubernetes.{suffix}" for suffix in ("default", "default.svc", "default.svc.cluster.local")]
-        addresses = ["127.0.0.1", API_SERVER, SERVICE_API]
+        addresses = ["127.0.0.1", self._ours.host, self._ours.service_api]
         alternatives = ",".join([f"DNS:{name}" for name in names] + [f"IP:{address}" for address in addresses])
         self.issue("apiserver", subject="/CN=kube-apiserver", alternatives=alternatives)
 
     def kubeconfig(self, name: str, path: Path) -> Path:
         """Write a kubeconfig for one of the certificates, everything it needs inside it."""
         cluster = {
-            "server": f"https://{API_SERVER}:6443",
+            "server": self._ours.api_server,
             "certificate-authority-data": self._base64("ca.crt"),
         }
         user = {

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.cluster.tool import build, controlplane, network, node
+from tests.cluster.tool import addresses, build, controlplane, network, node
 from tests.cluster.tool.paths import Paths
 from tests.cluster.tool.processes import Processes
 from tests.cluster.tool.progress import Progress
@@ -79,7 +79,7 @@ def _made() -> str:
     digest = hashlib.sha256(Path("/proc/sys/kernel/random/boot_id").read_bytes())
     for name in build.CLUSTER:
         digest.update(build.identity(name).encode())
-    for module in (controlplane, network, node):
+    for module in (addresses, controlplane, network, node):
         # Comments and layout don't make another cluster.
         digest.update(ast.dump(ast.parse(Path(module.__file__ or "").read_text())).encode())
     return digest.hexdigest()[:16]

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from tests.cluster.tool import cgroups, network, node, processes, shell, state
+from tests.cluster.tool import cgroups, network, processes, shell, state
 from tests.cluster.tool.paths import Paths
 from tests.cluster.tool.progress import Progress
 
@@ -37,10 +37,10 @@ def remove(paths: Paths) -> None:
     ours.stop([name for name in ours.names() if name.startswith("kubelet")], patience=2)
     ours.stop(ours.names(), patience=2)
     sockets = _shim_sockets(paths)
-    processes.stop(_processes(paths) | cgroups.processes(), patience=0)
+    processes.stop(_processes(paths) | cgroups.processes(paths.addresses), patience=0)
     _unmount(paths.cluster)
-    network.remove()
-    cgroups.remove()
+    network.remove(paths.addresses)
+    cgroups.remove(paths.addresses)
     for path in (*sockets, *_files_elsewhere(paths)):
         path.unlink(missing_ok=True)
     shutil.rmtree(paths.cluster, ignore_errors=True)
@@ -52,13 +52,17 @@ def remove(paths: Paths) -> None:
 
 def leftovers(paths: Paths) -> tuple[str, ...]:
     """Return what is left of a cluster that was torn down, one line each."""
-    found = [f"process {pid}: {_command(pid)[:100]}" for pid in sorted(_processes(paths) | cgroups.processes())]
+    ours = paths.addresses
+    found = [
+        f"process {pid}: {_command(pid)[:100]}"
+        for pid in sorted(_processes(paths) | cgroups.processes(paths.addresses))
+    ]
     found += [f"mount {mount}" for mount in _mounts(paths.cluster)]
     if shell.succeeds(["ip", "-V"]):
-        found += [f"network namespace {name}" for name in network.namespaces()]
-        found += [f"link {name}" for name in network.links()]
-        found += [f"route {name}" for name in network.routes()]
-    found += [f"cgroup {path}" for path in cgroups.groups()]
+        found += [f"network namespace {name}" for name in network.namespaces(ours)]
+        found += [f"link {name}" for name in network.links(ours)]
+        found += [f"route {name}" for name in network.routes(ours)]
+    found += [f"cgroup {path}" for path in cgroups.groups(ours)]
     found += [f"file {path}" for path in _files_elsewhere(paths)]
     if paths.cluster.exists():
         found.append(f"folder {paths.cluster}")
@@ -126,7 +130,7 @@ def _shim_sockets(paths: Paths) -> list[Path]:
 
 def _files_elsewhere(paths: Paths) -> list[Path]:
     """Return what kubelet and CNI leave in folders nobody can choose."""
-    found = list(_CNI_RESULTS.glob(f"{node.CNI_NETWORK}-*")) if _CNI_RESULTS.is_dir() else []
+    found = list(_CNI_RESULTS.glob(f"{paths.addresses.cni_network}-*")) if _CNI_RESULTS.is_dir() else []
     if _CONTAINER_LOGS.is_dir():
         links = [path for path in _CONTAINER_LOGS.iterdir() if path.is_symlink()]
         found += [path for path in links if os.readlink(path).startswith(f"{paths.cluster}/")]
