@@ -89,7 +89,7 @@ def test_a_watch_of_a_job_that_fails_exits_with_1_and_says_why(playground: Playg
 
     assert watched.returncode == 1, watched
     assert "Failed" in watched.stdout.splitlines()[-1]
-    assert "exit code 7" in watched.stdout.replace("exited with 7", "exit code 7")
+    assert "exited with code 7" in watched.stdout
 
     told = command.run("status", name)
     assert told.returncode == 0, told

@@ -78,7 +78,9 @@ def _state(
     used = f"{status.restarts_used} of {(spec.get('restart') or {}).get('maxRestarts', 3)} restarts used"
     yield _field("Attempt", f"{status.attempt}, {used}" if status.attempt else "none yet")
     counts = status.workers
-    yield _field("Workers", f"{counts.ready} of {counts.desired} joined, {counts.succeeded} succeeded")
+    others = ((counts.succeeded, "succeeded"), (counts.failed, "failed"))
+    further = "".join(f", {count} {what}" for count, what in others if count)
+    yield _field("Workers", f"{counts.ready} of {counts.desired} training{further}")
     if status.progress is not None:
         ended = {"eta_seconds": None} if status.phase.terminal else {}
         yield _field("Progress", progress_line(status.progress.model_copy(update=ended), style=style))

@@ -71,7 +71,7 @@ def test_a_running_job_is_told_in_full() -> None:
         "Running (Training)",
         "4 processes train on 2 workers",
         "2, 1 of 3 restarts used",
-        "2 of 2 joined",
+        "2 of 2 training",
         "53%  step 530/1000  2m5s left",
         "goodput 0.912",
         "started 10m ago, running for 5m",
