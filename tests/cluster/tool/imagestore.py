@@ -56,14 +56,17 @@ def seed(paths: Paths, node: str) -> None:
     held = _read(_store(paths) / "images.json")
     if not held or target.exists():
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shell.run(["cp", "--archive", "--link", _store(paths) / "root", target])
+    unfinished = target.with_suffix(".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    shell.run(["cp", "--archive", "--link", _store(paths) / "root", unfinished])
     # The databases are written to: each node needs its own.
-    for database in target.rglob("*.db"):
+    for database in unfinished.rglob("*.db"):
         copy = database.with_suffix(".copy")
         shutil.copy2(database, copy)
         copy.replace(database)
     _write(paths.node(node) / "images.json", held)
+    unfinished.rename(target)
 
 
 def refresh(paths: Paths, files: Mapping[str, tuple[str, Path]], *, progress: Progress) -> None:

@@ -80,7 +80,7 @@ class Processes:
         return sorted(path.stem for path in self._records.glob("*.json"))
 
     def stop(self, names: Iterable[str], *, patience: float = 5.0) -> None:
-        """End components: asked first, killed when they don't listen."""
+        """End components: asked first, killed when they don't listen; without patience, killed at once."""
         stop({pid for name in names if (pid := self.pid(name)) is not None}, patience=patience)
 
     def _failure(self, name: str, what: str) -> str:
@@ -113,9 +113,10 @@ def start_time(pid: int) -> int | None:
 
 
 def stop(pids: set[int], *, patience: float) -> None:
-    """Ask processes to end, wait, and kill those that are left."""
+    """Ask processes to end, wait, and kill those that are left; without patience, kill them at once."""
     known = {pid: started for pid in pids if (started := start_time(pid)) is not None}
-    for order, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0)):
+    orders = ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0))
+    for order, seconds in orders if patience else orders[1:]:
         known = {pid: started for pid, started in known.items() if start_time(pid) == started}
         for pid in known:
             _signal(pid, order)

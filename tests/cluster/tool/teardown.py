@@ -33,9 +33,9 @@ def down(paths: Paths, *, progress: Progress | None = None) -> None:
 def remove(paths: Paths) -> None:
     """End the processes, then remove mounts, namespaces, links, routes, groups and files, in this order."""
     ours = state.processes(paths)
-    # First those who would start others again.
-    ours.stop([name for name in ours.names() if name.startswith("kubelet")], patience=2)
-    ours.stop(ours.names(), patience=2)
+    # Nothing that they would save on the way out is kept. First those who would start others again.
+    ours.stop([name for name in ours.names() if name.startswith("kubelet")], patience=0)
+    ours.stop(ours.names(), patience=0)
     sockets = _shim_sockets(paths)
     processes.stop(_processes(paths) | cgroups.processes(paths.addresses), patience=0)
     _unmount(paths.cluster)
