@@ -97,10 +97,10 @@ TOLD = [
     ),
     Told(
         title="an image whose name is not one",
-        job=job("bad-image-name").image("Not An Image").command(*SAYS),
+        job=job("bad-image-name").image("localhost/UpperCase:1").command(*SAYS),
         phases=("Failed",),
         reason="InvalidImageName",
-        message=("Not An Image",),
+        message=("localhost/UpperCase:1",),
     ),
     Told(
         title="a command that is not found",

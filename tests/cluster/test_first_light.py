@@ -43,7 +43,7 @@ def test_two_workers_of_two_processes_on_two_nodes_train_to_the_parameters_of_a_
 
 
 def test_the_status_tells_the_whole_life_of_a_job_that_succeeded(playground: Playground) -> None:
-    name = playground.apply(job("life").workers(2).command("python3", "-c", "print('trained')"))
+    name = playground.apply(job("life").workers(2).command("sleep", "3"))
 
     status = playground.wait_phase(name, "Succeeded", timeout=60)
 
