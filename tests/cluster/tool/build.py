@@ -121,6 +121,11 @@ def identity(name: str) -> str:
     return f"{name}-{known.version}-{_key(known)}"
 
 
+def forget() -> None:
+    """Look at the sources again: they are read once in a run."""
+    _key.cache_clear()
+
+
 def versions() -> dict[str, str]:
     """Return the version of each program by its name."""
     return {known.name: known.version for known in PROGRAMS}

