@@ -6,14 +6,15 @@ import argparse
 import asyncio
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 from regatta.kube import config
-from tests.bench import creation, micro
+from tests.bench import creation, first_step, micro
 from tests.bench.creation import Shape
 from tests.bench.operator_process import OperatorProcess
 from tests.bench.report import Result, machine, table
-from tests.cluster.kit import release
+from tests.cluster.kit import Api, Installation, Playground, release
 from tests.cluster.tool import api as tool
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
@@ -25,19 +26,49 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="runs of either side, alternating (default 5)")
     parser.add_argument("--kwok-nodes", type=int, default=20, help="fake nodes to schedule on (default 20)")
+    parser.add_argument("--only", choices=("first-step", "operator"), help="leave the other benchmarks out")
     arguments = parser.parse_args()
     cluster = tool.ensure_cluster()
-    prepare(cluster)
-    tool.kwok_up(nodes=arguments.kwok_nodes, target=cluster)
-    try:
-        results = asyncio.run(_run(cluster, rounds=arguments.rounds))
-    finally:
-        tool.kwok_down()
+    results: list[Result] = []
+    if arguments.only != "operator":
+        results += launching(cluster, rounds=arguments.rounds)
+    if arguments.only != "first-step":
+        results += operating(cluster, rounds=arguments.rounds, kwok_nodes=arguments.kwok_nodes)
     print(f"\n{machine()}\nmedian of {arguments.rounds} runs\n\n{table(results)}\n")
     missed = [result for result in results if result.missed]
     for result in missed:
         print(f"missed: {result.what}: {result.ratio:.2f} > {result.goal:.2f}", file=sys.stderr)
     return 1 if missed else 0
+
+
+def launching(cluster: tool.Cluster, *, rounds: int) -> list[Result]:
+    """Install the chart and measure how soon a crew makes its first step."""
+    images = tool.ensure_images(cluster)
+    release.install(cluster, images)
+    api = Api(kubeconfig=cluster.kubeconfig, context=cluster.context)
+    namespace = f"bench-{uuid.uuid4().hex[:8]}"
+    api.create("namespaces", {"metadata": {"name": namespace}})
+    try:
+        installation = Installation(
+            api=api,
+            namespace=release.NAMESPACE,
+            release=release.RELEASE,
+            pytorch_image=images["pytorch"].reference,
+        )
+        return first_step.measure(Playground(installation, namespace), rounds=rounds)
+    finally:
+        api.delete("namespaces", namespace)
+        api.close()
+
+
+def operating(cluster: tool.Cluster, *, rounds: int, kwok_nodes: int) -> list[Result]:
+    """Measure an operator of its own on fake nodes."""
+    prepare(cluster)
+    tool.kwok_up(nodes=kwok_nodes, target=cluster)
+    try:
+        return asyncio.run(_operate(cluster, rounds=rounds))
+    finally:
+        tool.kwok_down()
 
 
 def prepare(cluster: tool.Cluster) -> None:
@@ -65,7 +96,7 @@ def prepare(cluster: tool.Cluster) -> None:
         )
 
 
-async def _run(cluster: tool.Cluster, *, rounds: int) -> list[Result]:
+async def _operate(cluster: tool.Cluster, *, rounds: int) -> list[Result]:
     connection = config.load(kubeconfig=str(cluster.kubeconfig), context=cluster.context)
     shapes = [Shape(jobs=1, workers=100), Shape(jobs=100, workers=10)]
     with OperatorProcess(kubeconfig=cluster.kubeconfig) as operator:
