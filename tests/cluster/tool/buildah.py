@@ -15,6 +15,7 @@ from tests.cluster.tool import shell
 from tests.cluster.tool.errors import ToolError
 from tests.cluster.tool.paths import REPO, Paths
 
+_MANY_LAYERS: Final = 100
 _BUNDLE: Final = "/etc/ssl/certs/ca-certificates.crt"
 _PIP_OPTIONS: Final = ("index-url", "extra-index-url", "trusted-host", "proxy", "default-timeout", "timeout", "retries")
 
@@ -54,6 +55,12 @@ class Buildah:
             yield name
         finally:
             self.run("rm", name)
+
+    def tidy(self) -> None:
+        """Remove what interrupted builds left, and the layers no image uses once they are many: kept, they save time."""
+        self.run("rm", "--all")
+        if len(self.run("images", "--all", "--quiet").split()) > _MANY_LAYERS:
+            self.run("rmi", "--prune", "--force")
 
     def push(self, reference: str, file: Path) -> None:
         """Write an image to an archive that every container engine can load; it appears whole or not at all."""

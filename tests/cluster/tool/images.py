@@ -78,6 +78,7 @@ def dockerfile(name: str) -> Path:
 
 def _build(paths: Paths, missing: Sequence[Image], *, progress: Progress) -> None:
     progress.plan([f"build the image {image.name}" for image in missing])
+    Buildah.of(paths).tidy()
     for image in missing:
         with progress.step(f"build the image {image.name}", hint=RECIPES[image.name].hint):
             RECIPES[image.name].make(paths, image.archive)

@@ -98,6 +98,8 @@ def refresh(paths: Paths, files: Mapping[str, tuple[str, Path]], *, progress: Pr
             with progress.step(f"unpack the image {name} for new nodes"):
                 _import(command, file, content=store / "root", scratch=store / "import.tar")
             held[name] = files[name][0]
+        # What the new images replaced goes at once: the runtime ends before it would get round to it.
+        shell.run([*command, "content", "prune", "references"])
     finally:
         runtime.stop(["containerd"])
     _write(store / "images.json", held)
