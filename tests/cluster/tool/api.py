@@ -90,12 +90,18 @@ def helm_path() -> Path:
 
 def kwok_up(*, nodes: int, target: Cluster | None = None) -> tuple[str, ...]:
     """Return the names of `nodes` fake nodes whose pods become Running at once, none of them a container."""
-    return kwok.up(Paths.default(), nodes=nodes, kubeconfig=target.kubeconfig if target else None)
+    return kwok.up(Paths.default(), nodes=nodes, kubeconfig=_external_kubeconfig(target))
 
 
-def kwok_down() -> None:
+def kwok_down(target: Cluster | None = None) -> None:
     """Remove the fake nodes and what runs on them."""
-    kwok.down(Paths.default())
+    kwok.down(Paths.default(), kubeconfig=_external_kubeconfig(target))
+
+
+def _external_kubeconfig(target: Cluster | None) -> Path | None:
+    if target is None or not target.external:
+        return None
+    return external.minified(external.Chosen(target.kubeconfig, target.context))
 
 
 def tear_down() -> None:

@@ -57,7 +57,7 @@ class Buildah:
             self.run("rm", name)
 
     def tidy(self) -> None:
-        """Remove what interrupted builds left, and the layers no image uses once they are many: kept, they save time."""
+        """Remove what interrupted builds left, and layers no image uses once they are many: kept, they save time."""
         self.run("rm", "--all")
         if len(self.run("images", "--all", "--quiet").split()) > _MANY_LAYERS:
             self.run("rmi", "--prune", "--force")

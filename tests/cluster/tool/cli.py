@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace, paths: Paths) -> int:
                     print(f"{image.reference}  {image.archive}")
         case "kwok":
             wanted = external.chosen(context=options.context)
-            kubeconfig = wanted.kubeconfig if wanted else None
+            kubeconfig = external.minified(wanted) if wanted else None
             if options.change == "up":
                 kwok.up(paths, nodes=options.nodes, gpus=options.gpus, kubeconfig=kubeconfig, progress=progress)
             else:

@@ -1,5 +1,6 @@
 """Using a cluster that the user already has: it is looked at, told about and used; nothing is built or removed."""
 
+import hashlib
 import json
 import os
 import re
@@ -15,6 +16,8 @@ from tests.cluster.tool.paths import Paths
 from tests.cluster.tool.progress import Progress
 
 OLDEST: Final = (1, 33)
+PYTHON: Final = "docker.io/library/python:3.13-slim-bookworm"
+"""What stands in for our own base image where images can be pulled."""
 _KUBECONFIG: Final = "REGATTA_KUBECONFIG"
 _REGISTRY: Final = "REGATTA_IMAGE_REGISTRY"
 
@@ -45,7 +48,8 @@ def chosen(*, context: str | None = None) -> Chosen | None:
     file = file or os.environ.get("KUBECONFIG", "").split(os.pathsep)[0] or str(Path.home() / ".kube" / "config")
     path = Path(file).expanduser()
     if not path.is_file():
-        raise ToolError(f"the kubeconfig {path} does not exist; set {_KUBECONFIG} to yours, or unset it")
+        wanted = f", which should have context {context}," if context else ""
+        raise ToolError(f"the kubeconfig {path}{wanted} does not exist; set {_KUBECONFIG} to yours, or unset it")
     return Chosen(path.resolve(), context)
 
 
@@ -76,21 +80,22 @@ def provide_images(wanted: Chosen, names: Sequence[str], *, progress: Progress |
     registry = os.environ.get(_REGISTRY, "").rstrip("/")
     loader = loading(context)
     if loader is None and not registry:
-        listed = "\n".join(f"  docker build -f {images.dockerfile(name)} ." for name in names if name != "base")
+        listed = "\n".join(f"  docker build --file {images.dockerfile(name)} ." for name in _ours(names))
         raise ToolError(
             f"context {context} can't be given images from here. Build them, push them where its nodes can pull,\n"
             f"and set {_REGISTRY} to that place, in which regatta/NAME:{images.TAG} will be looked for:\n{listed}"
         )
     if loader is None:
-        progress.say(f"images are expected in {registry}: {', '.join(f'regatta/{n}:{images.TAG}' for n in names)}")
-        return {
-            name: Image(name=name, reference=f"{registry}/regatta/{name}:{images.TAG}", key="registry", archive=Path())
-            for name in names
-        }
-    found = images.ensure(Paths.default(), names, progress=progress, load=False)
+        progress.say(f"images are expected in {registry}/regatta: {', '.join(_ours(names))}, tagged {images.TAG}")
+        pulled = {name: f"{registry}/regatta/{name}:{images.TAG}" for name in _ours(names)} | {"base": PYTHON}
+        return {name: Image(name=name, reference=pulled[name], key=pulled[name], archive=Path()) for name in names}
+    if shell.succeeds(["docker", "info"]):
+        found = {name: _docker_built(name, progress=progress) for name in names}
+    else:
+        found = dict(images.ensure(Paths.default(), names, progress=progress, load=False))
     for image in found.values():
         with progress.step(f"load the image {image.name} with {loader[0]}"):
-            shell.run([*loader, image.archive])
+            shell.run([*loader, str(image.archive)])
     return found
 
 
@@ -106,6 +111,40 @@ def loading(context: str) -> list[str] | None:
     if context == "minikube":
         return ["minikube", "image", "load"]
     return None
+
+
+def minified(wanted: Chosen) -> Path:
+    """Return a kubeconfig of that context alone, for programs that always take the current one."""
+    if wanted.context is None:
+        return wanted.kubeconfig
+    file = Paths.default().cache / f"context-{hashlib.sha256(wanted.context.encode()).hexdigest()[:12]}.kubeconfig"
+    file.touch(mode=0o600)
+    file.write_text(shell.run([*_kubectl(wanted), "config", "view", "--minify", "--flatten", "--raw"]))
+    return file
+
+
+def _ours(names: Sequence[str]) -> list[str]:
+    """Return those of the images that this repository has a Dockerfile for."""
+    return [name for name in names if name != "base"]
+
+
+def _docker_built(name: str, *, progress: Progress) -> Image:
+    """Build an image as its users do, with docker and the public base image."""
+    archive = Paths.default().images / f"docker-{name}.tar"
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    reference = images.reference(name)
+    with progress.step(f"build the image {name} with docker"):
+        if name == "base":
+            shell.run(["docker", "pull", PYTHON])
+            shell.run(["docker", "tag", PYTHON, reference])
+        else:
+            file = images.REPO / images.dockerfile(name)
+            index = os.environ.get("TORCH_INDEX")
+            arguments = ["--build-arg", f"TORCH_INDEX={index}"] if name == "pytorch" and index else []
+            shell.run(["docker", "build", "--file", file, *arguments, "--tag", reference, images.REPO])
+        key = shell.run(["docker", "image", "inspect", "--format", "{{.Id}}", reference]).strip()
+        shell.run(["docker", "save", "--output", archive, reference])
+    return Image(name=name, reference=reference, key=key.removeprefix("sha256:")[:12], archive=archive)
 
 
 def _kubectl(wanted: Chosen) -> list[str]:

@@ -25,7 +25,7 @@ _UNWANTED: Final = ("doc", "info", "locale", "man")
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image: what pods call it, a key that changes with its content, and the archive it can be loaded from."""
+    """One image: what pods call it, a key that changes with its content, and its archive (nowhere if it is pulled)."""
 
     name: str
     reference: str
@@ -113,10 +113,11 @@ def _load_one(paths: Paths, wanted: tuple[str, list[Image]]) -> None:
 def describe(paths: Paths, name: str) -> Image:
     """Return an image as it would be built from what lies here now."""
     key = _key(name)
-    return Image(name=name, reference=_reference(name), key=key, archive=paths.images / f"{name}-{key}.tar")
+    return Image(name=name, reference=reference(name), key=key, archive=paths.images / f"{name}-{key}.tar")
 
 
-def _reference(name: str, tag: str = TAG) -> str:
+def reference(name: str, tag: str = TAG) -> str:
+    """Return what an image is called: by a fixed tag for pods, by others between the steps of a build."""
     return f"localhost/regatta/{name}:{tag}"
 
 
@@ -138,8 +139,8 @@ def _files(inputs: Iterable[str]) -> Iterable[Path]:
         yield from (file for file in found if file.is_file() and "__pycache__" not in file.parts)
 
 
-def _base_reference() -> str:
-    return _reference("base", _key("base"))
+def _base() -> str:
+    return reference("base", _key("base"))
 
 
 def _make_base(paths: Paths, archive: Path) -> None:
@@ -154,12 +155,12 @@ def _make_base(paths: Paths, archive: Path) -> None:
     with buildah.container("scratch") as container:
         buildah.run("add", "--quiet", container, str(root), "/")
         buildah.run("config", "--env", "PATH=/usr/local/bin:/usr/bin:/bin", "--cmd", "python3", container)
-        buildah.run("commit", "--quiet", container, _base_reference())
+        buildah.run("commit", "--quiet", container, _base())
         # As a job's image it is nobody's root.
         buildah.run("config", "--user", "1000:1000", container)
-        buildah.run("commit", "--quiet", container, _reference("base"))
+        buildah.run("commit", "--quiet", container, reference("base"))
     root.unlink()
-    buildah.push(_reference("base"), archive)
+    buildah.push(reference("base"), archive)
 
 
 def _make(name: str, paths: Paths, archive: Path) -> None:
@@ -168,17 +169,17 @@ def _make(name: str, paths: Paths, archive: Path) -> None:
     arguments = {"BASE_IMAGE": _require_base(paths)} if "base" in RECIPES[name].on else {}
     buildah.build(
         REPO / dockerfile(name),
-        reference=_reference(name),
+        reference=reference(name),
         arguments=arguments,
         log=paths.images / f"{name}.log",
     )
-    buildah.push(_reference(name), archive)
+    buildah.push(reference(name), archive)
 
 
 def _make_pytorch(paths: Paths, archive: Path) -> None:
     """Build the PyTorch image for this machine's CPUs: what it lacks of CUDA is replaced by stubs."""
     buildah = Buildah.of(paths)
-    plain = _reference("pytorch", "without-cuda")
+    plain = reference("pytorch", "without-cuda")
     buildah.build(
         REPO / dockerfile("pytorch"),
         reference=plain,
@@ -190,15 +191,15 @@ def _make_pytorch(paths: Paths, archive: Path) -> None:
         (site,) = root.glob("opt/venv/lib/python3*/site-packages")
         shell.run([sys.executable, REPO / "runtime_images" / "pytorch" / "cpu_stubs.py", site])
         buildah.run("unmount", container)
-        buildah.run("commit", "--quiet", container, _reference("pytorch"))
-    buildah.push(_reference("pytorch"), archive)
+        buildah.run("commit", "--quiet", container, reference("pytorch"))
+    buildah.push(reference("pytorch"), archive)
 
 
 def _require_base(paths: Paths) -> str:
     """Return the base image, made again when buildah's storage has lost it."""
-    if not Buildah.of(paths).has(_base_reference()):
+    if not Buildah.of(paths).has(_base()):
         _make_base(paths, describe(paths, "base").archive)
-    return _base_reference()
+    return _base()
 
 
 _OWN_RUNTIME: Final = "runtime_images/regatta_runtime"

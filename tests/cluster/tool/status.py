@@ -11,7 +11,7 @@ def show(paths: Paths, *, context: str | None = None) -> int:
     wanted = external.chosen(context=context)
     if wanted is not None:
         found = external.check(wanted)
-        print(f"nodes       {', '.join(found.nodes)}")
+        print(f"context     {found.context}, Kubernetes {found.version}, {len(found.nodes)} nodes")
         print(f"KUBECONFIG  {found.kubeconfig}")
         return 0
     health = cluster.health(paths)

@@ -12,6 +12,10 @@ from tests.cluster.tool.processes import Component, Processes, start_time
 ENDLESS = ("tail", "-f", "/dev/null")
 
 
+def session(pid: int | None) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[3])
+
+
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Processes]:
     made = Processes(records=tmp_path / "run", logs=tmp_path / "log")
@@ -20,12 +24,10 @@ def running(tmp_path: Path) -> Iterator[Processes]:
 
 
 def test_a_started_component_runs_in_a_session_of_its_own(running: Processes) -> None:
-    running.start(Component("it", ENDLESS))
+    component = Component("it", ENDLESS, ready=lambda: session(running.pid("it")) == running.pid("it"))
+    running.start(component)
 
-    pid = running.pid("it")
-    assert pid is not None
-    session = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[3]
-    assert int(session) == pid
+    running.wait(component)
 
 
 def test_starting_what_runs_keeps_it(running: Processes) -> None:
