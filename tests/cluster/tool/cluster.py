@@ -42,9 +42,8 @@ def up(paths: Paths, *, nodes: int = 2, gpus: int = 0, progress: Progress | None
         count = max(nodes, known.nodes if known else 0)
         gpus = gpus or (known.gpus if known else 0)
         if known and (known.nodes, known.gpus) == (count, gpus) and health(paths).good:
-            progress.say(
-                f"the cluster runs: {count} node{'' if count == 1 else 's'}, Kubernetes {build.KUBERNETES}; nothing to do"
-            )
+            plural = "" if count == 1 else "s"
+            progress.say(f"the cluster runs: {count} node{plural}, Kubernetes {build.KUBERNETES}; nothing to do")
             return known.names
         if os.geteuid() != 0:
             raise ToolError(

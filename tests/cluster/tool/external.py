@@ -12,7 +12,7 @@ from typing import Any, Final
 from tests.cluster.tool import build, images, shell
 from tests.cluster.tool.errors import ToolError
 from tests.cluster.tool.images import Image
-from tests.cluster.tool.paths import Paths
+from tests.cluster.tool.paths import REPO, Paths
 from tests.cluster.tool.progress import Progress
 
 OLDEST: Final = (1, 33)
@@ -138,10 +138,10 @@ def _docker_built(name: str, *, progress: Progress) -> Image:
             shell.run(["docker", "pull", PYTHON])
             shell.run(["docker", "tag", PYTHON, reference])
         else:
-            file = images.REPO / images.dockerfile(name)
+            file = REPO / images.dockerfile(name)
             index = os.environ.get("TORCH_INDEX")
             arguments = ["--build-arg", f"TORCH_INDEX={index}"] if name == "pytorch" and index else []
-            shell.run(["docker", "build", "--file", file, *arguments, "--tag", reference, images.REPO])
+            shell.run(["docker", "build", "--file", file, *arguments, "--tag", reference, REPO])
         key = shell.run(["docker", "image", "inspect", "--format", "{{.Id}}", reference]).strip()
         shell.run(["docker", "save", "--output", archive, reference])
     return Image(name=name, reference=reference, key=key.removeprefix("sha256:")[:12], archive=archive)
