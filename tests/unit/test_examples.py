@@ -1,0 +1,33 @@
+"""The examples as files: valid jobs, each with the very script that lies beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from regatta.api.validate import check
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+MANIFESTS = sorted(EXAMPLES.glob("*/job.yaml"))
+
+pytestmark = pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.parent.name)
+
+
+def manifest(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(path.read_text())
+    return loaded
+
+
+def test_it_is_a_valid_job(path: Path) -> None:
+    _, problems = check(manifest(path))
+
+    assert problems == ()
+
+
+def test_it_carries_the_script_that_lies_beside_it(path: Path) -> None:
+    inline = manifest(path)["spec"]["source"]["inline"]
+
+    assert inline == {name: (path.parent / name).read_text() for name in inline}
