@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.cluster.kit.api import Api
-from tests.cluster.kit.processes import kill, main_process
+from tests.cluster.kit.processes import Process, kill, main_process
 from tests.cluster.kit.waiting import wait_for
 
 __all__ = ["Installation"]
@@ -39,9 +39,15 @@ class Installation:
 
         Returns the name of the pod that died.
         """
-        name = wait_for("an operator that leads", self.leader, timeout=60)
-        pod = self.api.get("pods", name, namespace=self.namespace)
-        kill(main_process(pod, container="operator"))
+
+        def leading() -> tuple[str, Process] | None:
+            name = self.leader()
+            pod = self.api.find("pods", name, namespace=self.namespace) if name else None
+            process = main_process(pod, container="operator") if pod else None
+            return (name, process) if name and process else None
+
+        name, process = wait_for("a leading operator whose process is on this machine", leading, timeout=60)
+        kill(process)
         self.api.delete("pods", name, namespace=self.namespace, grace=0)
         return name
 

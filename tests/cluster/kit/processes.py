@@ -26,23 +26,15 @@ class Process:
 
 
 def container_processes(pod: dict[str, Any], *, container: str) -> list[Process]:
-    """Living processes of a container; fails when none is on this machine."""
+    """Living processes of a container; none where it does not run, or runs on another machine than this."""
     statuses = pod["status"].get("containerStatuses", [])
     ids = [s.get("containerID", "") for s in statuses if s["name"] == container and "running" in s.get("state", {})]
-    name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
-    if not ids or not ids[0]:
-        raise AssertionError(f"container {container} of pod {name} does not run")
-    found = list(_with_cgroup(ids[0].rpartition("/")[2]))
-    if not found:
-        raise AssertionError(
-            f"no process of {name} on this machine: tests that kill processes need the cluster of tests/cluster/tool"
-        )
-    return found
+    return list(_with_cgroup(ids[0].rpartition("/")[2])) if ids and ids[0] else []
 
 
-def main_process(pod: dict[str, Any], *, container: str) -> Process:
+def main_process(pod: dict[str, Any], *, container: str) -> Process | None:
     """The container's process 1."""
-    return next(p for p in container_processes(pod, container=container) if p.inner_pid == 1)
+    return next((p for p in container_processes(pod, container=container) if p.inner_pid == 1), None)
 
 
 def training_process(pod: dict[str, Any], *, rank: int) -> Process | None:
