@@ -54,6 +54,23 @@ def ensure(wanted: dict[str, str], *, progress: Progress) -> None:
         raise ToolError(f"installed {' '.join(still)}, but their programs are still not found")
 
 
+def mirrors(suite: str) -> list[str]:
+    """Return where this machine gets the packages of a Debian suite, as lines of a sources.list; none on other systems.
+
+    The machine may reach its own mirror only.
+    """
+    described = "$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)"
+    try:
+        listed = shell.run(["apt-get", "indextargets", "--format", described, "Created-By: Packages"])
+    except ToolError:
+        return []
+    targets = sorted({tuple(line.split(" ")) for line in listed.splitlines()})
+    ours = [target for target in targets if target[2:] == ("main", "Debian")]
+    if not any(target[1] == suite for target in ours):
+        return []
+    return [f"deb {target[0]} {target[1]} main" for target in ours if target[1].split("-")[0] == suite]
+
+
 def _present(sign: str) -> bool:
     if sign.startswith("/"):
         return os.path.exists(sign)

@@ -149,7 +149,15 @@ def _make_base(paths: Paths, archive: Path) -> None:
     root = archive.with_suffix(".rootfs.tar")
     excludes = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _UNWANTED]
     shell.run(
-        ["mmdebstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}", *excludes, _DEBIAN, root],
+        [
+            "mmdebstrap",
+            "--variant=minbase",
+            f"--include={','.join(_PACKAGES)}",
+            *excludes,
+            _DEBIAN,
+            root,
+            *debian.mirrors(_DEBIAN),
+        ],
         log=paths.images / "base.log",
     )
     with buildah.container("scratch") as container:
