@@ -4,6 +4,7 @@ Nothing is forwarded by the host, so nothing leaves the machine; the host itself
 """
 
 import json
+from pathlib import Path
 from typing import Final
 
 from tests.cluster.tool import shell
@@ -26,6 +27,8 @@ def ensure_bridge(ours: Addresses) -> None:
         _ip("link", "add", ours.bridge, "type", "bridge")
     _ip("address", "replace", f"{ours.host}/24", "dev", ours.bridge)
     _ip("link", "set", ours.bridge, "up")
+    if _bridges_are_filtered() and not shell.succeeds(["iptables", "-C", *_pass_through(ours)]):
+        shell.run(["iptables", "-I", *_pass_through(ours)])
 
 
 def ensure_node(ours: Addresses, index: int, *, name: str, others: list[int]) -> None:
@@ -60,6 +63,8 @@ def remove(ours: Addresses) -> None:
         shell.succeeds(["ip", "link", "delete", link])
     for route in routes(ours):
         shell.succeeds(["ip", "route", "delete", route])
+    while shell.succeeds(["iptables", "-D", *_pass_through(ours)]):
+        pass
 
 
 def namespaces(ours: Addresses) -> list[str]:
@@ -79,6 +84,21 @@ def routes(ours: Addresses) -> list[str]:
     listed = json.loads(shell.run(["ip", "-json", "route"]) or "[]")
     pods = ours.pods.removesuffix("0.0/16")
     return [route["dst"] for route in listed if route["dst"].startswith(pods) or route["dst"] == ours.services]
+
+
+def rules(ours: Addresses) -> list[str]:
+    """Return the host's packet filter rules for the cluster."""
+    return [" ".join(_pass_through(ours))] if shell.succeeds(["iptables", "-C", *_pass_through(ours)]) else []
+
+
+def _bridges_are_filtered() -> bool:
+    """Tell whether this host sends what stays on a bridge through its packet filter, as it does for Docker's sake."""
+    switch = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+    return switch.exists() and switch.read_text().strip() == "1"
+
+
+def _pass_through(ours: Addresses) -> tuple[str, ...]:
+    return ("FORWARD", "-i", ours.bridge, "-o", ours.bridge, "-j", "ACCEPT")
 
 
 def _link_exists(name: str) -> bool:

@@ -62,6 +62,7 @@ def leftovers(paths: Paths) -> tuple[str, ...]:
         found += [f"network namespace {name}" for name in network.namespaces(ours)]
         found += [f"link {name}" for name in network.links(ours)]
         found += [f"route {name}" for name in network.routes(ours)]
+    found += [f"packet filter rule {rule}" for rule in network.rules(ours)]
     found += [f"cgroup {path}" for path in cgroups.groups(ours)]
     found += [f"file {path}" for path in _files_elsewhere(paths)]
     if paths.cluster.exists():
