@@ -14,8 +14,6 @@ import gc
 import logging
 from typing import Any, Final
 
-import kopf
-
 from regatta.api import names
 from regatta.control.audit import JobAudit
 from regatta.control.handlers import JobFeed, build_registry, kopf_settings
@@ -25,6 +23,7 @@ from regatta.control.leading import Leader, World
 from regatta.control.logs import about
 from regatta.control.queue import KeyedQueue
 from regatta.control.settings import Settings, image_volumes
+from regatta.control.slim_kopf import kopf
 from regatta.control.stopping import Stop, Stopped
 from regatta.errors import RegattaError
 from regatta.kube import config

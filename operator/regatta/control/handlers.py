@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
-import kopf
 
 from regatta.api import names
 from regatta.control.jobs import JobCache, key_of
+from regatta.control.slim_kopf import kopf
 from regatta.kube.config import Connection
 from regatta.kube.store import JobKey
 from regatta.kube.transport import USER_AGENT

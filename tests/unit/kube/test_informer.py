@@ -78,10 +78,12 @@ async def following(server: FaultyServer, *script: Answer, silence: float = 0.2)
     async with Client(server.connection) as client:
         informer = PodInformer(client, store, silence=silence, backoff=Backoff(first=0.01, cap=0.02))
         running = asyncio.create_task(informer.run())
-        yield Scene(server, informer, store)
-        assert not running.done()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        try:
+            yield Scene(server, informer, store)
+            assert not running.done()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_it_lists_and_then_watches_from_there(server: FaultyServer) -> None:

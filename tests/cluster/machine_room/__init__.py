@@ -1,0 +1,1 @@
+"""The operator's machine room against the real API server."""

@@ -1,0 +1,152 @@
+"""Leadership on a real Lease, and whole operator processes that start, stop, die and take over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from regatta.kube.client import Client
+from regatta.kube.lease import Elector, KubeLease, LeadershipLost, Timing
+from tests.cluster.machine_room.conftest import Place
+from tests.cluster.machine_room.line import Line
+from tests.cluster.tool import api as tool
+
+pytestmark = pytest.mark.cluster
+
+QUICK = Timing(duration=5, deadline=3.0, retry=0.3)
+
+
+def elector(client: Client, place: Place, name: str) -> Elector:
+    return Elector(KubeLease(client, namespace=place.namespace, name="lead"), identity=name, timing=QUICK)
+
+
+async def test_one_of_many_leads_and_a_release_hands_over_at_once(place: Place) -> None:
+    electors = {name: elector(place.client, place, name) for name in "abc"}
+    tasks = {name: asyncio.create_task(one.acquire()) for name, one in electors.items()}
+    done, _ = await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+    (first,) = [name for name, task in tasks.items() if task in done]
+    lease = place.api.get("leases", "lead", namespace=place.namespace)["spec"]
+    assert lease["holderIdentity"] == first
+    await electors[first].release()
+    async with asyncio.timeout(2):
+        await asyncio.wait([task for name, task in tasks.items() if name != first], return_when=asyncio.FIRST_COMPLETED)
+    assert [one.leading for one in electors.values()].count(True) == 1
+    for task in tasks.values():
+        task.cancel()
+    await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
+async def test_a_leader_whose_line_goes_dead_stops_before_the_next_one_starts(place: Place) -> None:
+    async with Line(place.connection) as line, Client(line.connection) as cut_off:
+        old, new = elector(cut_off, place, "old"), elector(place.client, place, "new")
+        await old.acquire()
+        taking = asyncio.create_task(new.acquire())
+        holding = asyncio.create_task(old.hold())
+        await asyncio.sleep(QUICK.retry)
+        line.go_dead(for_good=True)
+        with pytest.raises(LeadershipLost):
+            await asyncio.wait_for(holding, 10)
+        assert not taking.done()
+        await asyncio.wait_for(taking, 10)
+        assert not old.leading
+
+
+class Replica:
+    """An operator process that serves one namespace."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+        self.process = process
+        self.port = port
+
+    async def ask(self, path: str) -> tuple[int, dict[str, Any]]:
+        def fetch() -> tuple[int, dict[str, Any]]:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as answer:
+                    return answer.status, json.load(answer)
+            except urllib.error.HTTPError as refusal:
+                return refusal.code, json.load(refusal)
+            except OSError:
+                return 0, {}
+
+        return await asyncio.to_thread(fetch)
+
+    async def until(self, *, leading: bool, seconds: float = 60.0) -> None:
+        async with asyncio.timeout(seconds):
+            while True:
+                code, report = await self.ask("/readyz")
+                if code == 200 and report["leading"] is leading:
+                    return
+                if self.process.returncode is not None:
+                    assert self.process.stderr is not None
+                    raise AssertionError((await self.process.stderr.read()).decode())
+                await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def replica(place: Place, cluster: tool.Cluster, *, name: str) -> AsyncIterator[Replica]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "regatta.control.main",
+        "--namespaces", place.namespace,
+        "--lease-namespace", place.namespace,
+        "--lease-seconds", "6", "--renew-seconds", "4", "--retry-seconds", "0.3",
+        "--identity", name,
+        "--host", "127.0.0.1", "--port", str(port),
+        "--kubeconfig", str(cluster.kubeconfig), *(["--context", cluster.context] if cluster.context else []),
+        env=dict(os.environ),
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield Replica(process, port)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_a_leader_that_is_told_to_stop_hands_over_and_exits_with_0(place: Place, cluster: tool.Cluster) -> None:
+    async with AsyncExitStack() as running:
+        first = await running.enter_async_context(replica(place, cluster, name="first"))
+        await first.until(leading=True)
+        second = await running.enter_async_context(replica(place, cluster, name="second"))
+        await second.until(leading=False)
+        first.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await first.process.wait() == 0
+        await second.until(leading=True, seconds=10)
+        assert place.api.get("leases", "regatta", namespace=place.namespace)["spec"]["holderIdentity"] == "second"
+
+
+async def test_a_leader_that_is_killed_is_replaced_within_the_lease(place: Place, cluster: tool.Cluster) -> None:
+    async with AsyncExitStack() as running:
+        first = await running.enter_async_context(replica(place, cluster, name="first"))
+        await first.until(leading=True)
+        second = await running.enter_async_context(replica(place, cluster, name="second"))
+        await second.until(leading=False)
+        first.process.kill()
+        await second.until(leading=True, seconds=15)
+
+
+async def test_a_leader_whose_lease_is_taken_stops_working_and_exits_with_1(
+    place: Place, cluster: tool.Cluster
+) -> None:
+    async with replica(place, cluster, name="first") as first:
+        await first.until(leading=True)
+        taken = {"spec": {"holderIdentity": "somebody", "leaseDurationSeconds": 60}}
+        place.api.patch("leases", "regatta", taken, namespace=place.namespace)
+        _, log = await asyncio.wait_for(first.process.communicate(), 15)
+        assert first.process.returncode == 1
+        assert b"taken by somebody" in log
