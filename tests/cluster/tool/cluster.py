@@ -53,7 +53,7 @@ def up(paths: Paths, *, nodes: int = 2, gpus: int = 0, progress: Progress | None
         debian.ensure(debian.CLUSTER, progress=progress)
         build.ensure(paths, build.CLUSTER, progress=progress)
         if not known and teardown.leftovers(paths):
-            progress.say("removing what an earlier cluster left behind")
+            progress.say("removing what an earlier cluster, or another version of this tool, left")
             teardown.remove(paths)
         known = state.write(paths, nodes=count, gpus=gpus)
         with state.lock(paths.cache / "store.lock"):
