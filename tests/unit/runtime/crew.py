@@ -52,6 +52,9 @@ class Launcher:
         self.metrics_port = int(variables["REGATTA_METRICS_PORT"])
         self._termination_log = Path(variables["REGATTA_TERMINATION_LOG"])
         self._lines: list[str] = []
+        self._rest = b""
+        self._deaf = False
+        self.raw = b""
         self._news = crew.news
         self.popen = subprocess.Popen(
             [sys.executable, "-S", "-m", "regatta_runtime", "--", *command],
@@ -63,6 +66,10 @@ class Launcher:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    def stop_reading(self) -> None:
+        """Close its output after the next thing that it says."""
+        self._deaf = True
 
     @property
     def pid(self) -> int:
@@ -93,12 +100,17 @@ class Launcher:
                 return int(refusal.code), refusal.read().decode()
 
     def _read(self) -> None:
+        # Not by whole lines: a test may wait for one that has not ended yet.
         assert self.popen.stdout is not None
         with self.popen.stdout as stdout:
-            for line in stdout:
+            while data := os.read(stdout.fileno(), 65536):
                 with self._news:
-                    self._lines.append(line.decode("utf-8", "replace").removesuffix("\n"))
+                    self.raw += data
+                    *lines, self._rest = (self._rest + data).split(b"\n")
+                    self._lines += [line.decode("utf-8", "replace") for line in lines]
                     self._news.notify_all()
+                    if self._deaf:
+                        return
 
 
 class Crew:
@@ -169,6 +181,13 @@ class Crew:
         with self.news:
             while sum(line.count(text) for each in watched for line in each._lines) < times:
                 assert self.news.wait(deadline - time.monotonic()), f"no {text!r} in:\n{self.output}"
+
+    def until_raw(self, data: bytes, *, worker: int = 0) -> None:
+        """Wait until one worker has written these bytes, in a line that may not have ended."""
+        deadline = time.monotonic() + PATIENCE
+        with self.news:
+            while data not in self.launchers[worker].raw:
+                assert self.news.wait(deadline - time.monotonic()), f"no {data!r} in:\n{self.output}"
 
     def until_page(self, path: str, text: str, *, worker: int = 0) -> int:
         """Ask a launcher's page until it holds `text`; its status then."""
