@@ -22,6 +22,8 @@ from typing import Any, Final
 from regatta_runtime.crew.ports import fresh_port
 
 RUNTIME: Final = Path(__file__).parents[3] / "runtime_images"
+PYTHON: Final = os.environ.get("REGATTA_TEST_PYTHON", sys.executable)
+"""What launchers and scripts run on: the oldest Python that a user's image may have, say."""
 PATIENCE: Final = 30.0
 """Seconds after which a test gives up; what it waits for usually comes within a fraction of one."""
 
@@ -57,7 +59,7 @@ class Launcher:
         self.raw = b""
         self._news = crew.news
         self.popen = subprocess.Popen(
-            [sys.executable, "-S", "-m", "regatta_runtime", "--", *command],
+            [PYTHON, "-S", "-m", "regatta_runtime", "--", *command],
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(RUNTIME), **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -135,7 +137,7 @@ class Crew:
         """What every training process runs; `rank`, `world`, `generation`, `say` and `wait` are there."""
         file = self.folder / "train.py"
         file.write_text(PRELUDE + textwrap.dedent(text))
-        return self.command(sys.executable, "-S", str(file))
+        return self.command(PYTHON, "-S", str(file))
 
     def command(self, *words: str) -> Crew:
         self._command = list(words)

@@ -65,9 +65,8 @@ def test_custom_processes_find_the_common_numbers_and_nothing_of_torch(crew: Cre
 
 def test_the_users_own_settings_are_kept_and_the_crews_token_is_not_passed_on(crew: Crew) -> None:
     crew.of(1, 2).script(SHOW)
-    crew.env(
-        OMP_NUM_THREADS="7", PYTHONUNBUFFERED="x", PYTHONPATH=f"{RUNTIME}:/mine", TORCH_NCCL_ASYNC_ERROR_HANDLING="3"
-    )
+    crew.env(OMP_NUM_THREADS="7", PYTHONUNBUFFERED="x", PYTHONPATH=f"{RUNTIME}:/mine")
+    crew.env(TORCH_NCCL_ASYNC_ERROR_HANDLING="3")
     crew.start()
     assert crew.wait() == [0]
     mine = environments(crew)[0]

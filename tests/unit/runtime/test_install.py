@@ -19,9 +19,8 @@ SOURCES = sorted((RUNTIME / "regatta_runtime").rglob("*.py"))
 def test_the_installed_folder_runs_as_the_image_does(tmp_path: Path) -> None:
     install(str(tmp_path))
     assert (tmp_path / "__main__.py").read_text() == (RUNTIME / "regatta_runtime" / "_image_main.py").read_text()
-    run = subprocess.run(
-        [sys.executable, str(tmp_path), "--", "true"], env={}, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, str(tmp_path), "--", "true"]
+    run = subprocess.run(command, env={}, capture_output=True, text=True, check=False)
     assert run.returncode == 64
     assert "REGATTA_" in run.stderr
 

@@ -81,7 +81,7 @@ GOOD = json.loads(Report(0, "a", (1, 2, 1), IDLE, 0, 0).to_bytes())
     ids=str,
 )
 def test_a_report_with_a_wrong_part_is_refused(change: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="want|unknown"):
+    with pytest.raises(ValueError, match=r"want|unknown"):
         Report.from_bytes(json.dumps({**GOOD, **change}).encode())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 
 import pytest
@@ -35,7 +36,7 @@ def test_one_process_is_shown_exactly_however_its_output_arrives(text: bytes, cu
     paper, now = Paper(), 0.0
     stream = Stream(-1, paper, b"[3] ")
     edges = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         stream.feed(text[start:end], now)
         now += PARTIAL_SECONDS if pauses else 0.0
         stream.show_partial(now)
@@ -170,9 +171,11 @@ def test_a_reader_that_has_gone_does_not_stop_training(crew: Crew) -> None:
             "ValueError: bad batch",
         ),
         (
-            b"Traceback (most recent call last):\n  File 't.py'\nKeyError: 'a'\n\nDuring handling, another:\n\n"
-            b"Traceback (most recent call last):\n  File 't.py'\nRuntimeError: CUDA out of memory.\n"
-            b"[W] process group has NOT been destroyed\n",
+            (
+                b"Traceback (most recent call last):\n  File 't.py'\nKeyError: 'a'\n\nDuring handling, another:\n\n"
+                b"Traceback (most recent call last):\n  File 't.py'\nRuntimeError: CUDA out of memory.\n"
+                b"[W] process group has NOT been destroyed\n"
+            ),
             "RuntimeError: CUDA out of memory.\n[W] process group has NOT been destroyed",
         ),
         (b"10%\r20%\r30% \x1b[31mred\n", "10%\n20%\n30%  [31mred"),
