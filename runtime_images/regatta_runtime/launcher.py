@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
 from regatta_runtime import family, oom, termination
-from regatta_runtime.crew.coordinator import Coordinator, Rules
 from regatta_runtime.crew.link import Link
 from regatta_runtime.crew.messages import (
     COORDINATOR_LOST,
@@ -32,11 +31,10 @@ from regatta_runtime.crew.messages import (
     Report,
     Verdict,
 )
-from regatta_runtime.crew.ports import fresh_port
-from regatta_runtime.crew.service import Service
 from regatta_runtime.environment import Config
+from regatta_runtime.hosting import Host
 from regatta_runtime.inbox import Inbox
-from regatta_runtime.loop import Loop
+from regatta_runtime.loop import Loop, Timer
 from regatta_runtime.output import Pump
 from regatta_runtime.probes import Probes
 from regatta_runtime.processes import Exit, Generation, Reaper, StartError
@@ -44,6 +42,7 @@ from regatta_runtime.starting import Starter
 
 RESTART_GRACE = 2.0  # for processes of a generation that is over: they hang in a collective with a dead peer
 GENTLE_GRACE = 30.0  # for processes whose crew ends because some pod of it was told to stop
+UNKILLABLE_SECONDS = 10.0  # a process may hang in the kernel (a device, a network file system)
 FIRST_WORD = 5.0  # seconds of waiting before the first line about it; each next comes twice as late
 FORWARDED = ("SIGUSR1", "SIGUSR2", "SIGHUP")
 EXIT_STOPPED = 143
@@ -71,11 +70,11 @@ class Launcher:
         self._oom_kills = 0
         self._verdict: Optional[Verdict] = None
         self._told_to_stop = False
-        self._exiting = False
-        self._port_trouble = ""
+        self._leaving = False
+        self._last_call: Optional[Timer] = None
         self._word_at = FIRST_WORD
         self._probes = Probes(loop, self.look)
-        self._service = self._host() if config.worker == 0 else None
+        self._host = Host(loop=loop, config=config, say=pump.say) if config.worker == 0 else None
         self._link = Link(
             loop=loop,
             address=("127.0.0.1" if config.worker == 0 else config.coordinator[0], config.coordinator[1]),
@@ -93,8 +92,8 @@ class Launcher:
         for name in FORWARDED:
             self._loop.on_signal(getattr(signal, name), self._pass_on)
         self._open_probes()
-        if self._service is not None:
-            self._open_service(self._service)
+        if self._host is not None:
+            self._host.open()
         self._link.open()
         self._loop.later(FIRST_WORD, self._tell_waiting)
         # The coordinator's own deadline comes first where it can be reached.
@@ -122,38 +121,6 @@ class Launcher:
             "failures": [f.to_json() for f in self._order.failures],
             "waiting": self._waiting_for(),
         }
-
-    # Worker 0: the coordinator
-
-    def _host(self) -> Service:
-        config = self._config
-        used: List[int] = [config.coordinator[1], config.metrics_port]
-
-        def pick_port() -> int:
-            used.append(fresh_port(frozenset(used)))
-            return used[-1]
-
-        rules = Rules(
-            shape=(config.attempt, config.workers, config.processes),
-            restarts=config.restarts,
-            join_timeout=config.join_timeout,
-            lost_after=config.lost_after,
-            gone_after=min(3.0, config.lost_after),
-            stop_limit=config.kill_grace + 30.0,
-            fatal_exit_codes=config.fatal_exit_codes,
-        )
-        coordinator = Coordinator(rules, now=self._loop.now(), pick_port=pick_port)
-        return Service(loop=self._loop, coordinator=coordinator, token=config.token)
-
-    def _open_service(self, service: Service) -> None:
-        port = self._config.coordinator[1]
-        try:
-            service.open(port)
-        except OSError as problem:
-            if not self._port_trouble:
-                self._port_trouble = f"port {port}, where the crew meets, cannot be opened: {problem.strerror}"
-                self._say(self._port_trouble + "; trying again")
-            self._loop.later(1.0, lambda: self._open_service(service))
 
     # Following orders
 
@@ -282,7 +249,7 @@ class Launcher:
         self._write_last_words()
         if self._told_to_stop and failure is not None:
             return  # our own processes are already on their way out, with the pod's grace
-        self._end_processes(self._gentle_grace() if verdict.gentle else self._config.kill_grace, self._leave)
+        self._wind_down(self._gentle_grace() if verdict.gentle else self._config.kill_grace)
 
     def _coordinator_lost(self, why: str) -> None:
         if self._verdict is None:
@@ -293,12 +260,12 @@ class Launcher:
             host, port = self._config.coordinator
             reason = f" ({self._link.trouble})" if self._link.trouble else ""
             text = f"could not join worker 0 at {host}:{port} within {self._config.join_timeout:g} s{reason}"
-            self._break_off(JOIN_TIMEOUT, self._port_trouble or text)
+            self._break_off(JOIN_TIMEOUT, (self._host.trouble if self._host else "") or text)
 
     def _break_off(self, cause: str, text: str) -> None:
-        if self._service is not None:  # nobody can follow a coordinator that its own launcher cannot reach
-            self._service.close()
-            self._service = None
+        if self._host is not None:  # nobody can follow a coordinator that its own launcher cannot reach
+            self._host.close()
+            self._host = None
         failure = Failure(self._generation, 0, None, CREW_EXIT_CODE, None, cause, text)
         self._end(Verdict(failure))
 
@@ -309,13 +276,13 @@ class Launcher:
             # It ends already, for a reason that must not be covered up; but if that reason was a worker that was told
             # to stop, then we now are as well, and our processes may have as long as the kubelet gives them.
             if self._verdict.gentle:
-                self._end_processes(self._own_grace(), self._leave)
+                self._wind_down(self._own_grace())
             return
         self._told_to_stop = True
         self._say(f"{_signal_name(signum)}: passing it on and ending")
         self._write_last_words()
         self._link.report()
-        self._end_processes(self._own_grace(), self._leave, signum=signum)
+        self._wind_down(self._own_grace(), signum=signum)
 
     def _own_grace(self) -> float:
         """When this pod is told to stop: until the kubelet has had enough, unless someone said how long that is."""
@@ -335,23 +302,30 @@ class Launcher:
         else:
             self._processes.stop(grace, done, signum=signum)
 
+    def _wind_down(self, grace: float, *, signum: int = signal.SIGTERM) -> None:
+        """End the processes for good, then leave; also without a process that even SIGKILL does not end."""
+        if self._last_call is not None:
+            self._last_call.cancel()
+        self._last_call = self._loop.later(grace + UNKILLABLE_SECONDS, self._leave)
+        self._end_processes(grace, self._leave, signum=signum)
+
     def _leave(self) -> None:
-        if self._service is None:
+        if self._leaving:
+            return
+        self._leaving = True
+        if self._host is None:
             self._exit()
         else:
             # Worker 0 leaves last, or the others would lose their coordinator before they knew how it ended.
             limit = 3.0 if self._told_to_stop else self._config.kill_grace + 10.0
-            self._service.when_all_left(limit, self._exit)
+            self._host.when_all_left(limit, self._exit)
 
     def _exit(self) -> None:
-        if self._exiting:
-            return
-        self._exiting = True
         code = self._write_last_words()
         self._link.close()
         self._probes.close()
-        if self._service is not None:
-            self._service.close()
+        if self._host is not None:
+            self._host.close()
         self._loop.stop(code)
 
     def _write_last_words(self) -> int:

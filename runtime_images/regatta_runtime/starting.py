@@ -42,7 +42,8 @@ class Starter:
         ]
         if self._run_once:
             command, added, warning = launchers.prepare(self._launcher or "", self._command, places[0])
-            return [Spec(None, f"w{self._config.worker}", command, self._environment(places[0], added))], warning
+            environment = self._environment(places[0], {**threads(places[0], self._base), **added})
+            return [Spec(None, f"w{self._config.worker}", command, environment)], warning
         return [Spec(p.rank, str(p.rank), self._command, self._of_rank(p)) for p in places], ""
 
     def _of_rank(self, place: Place) -> Dict[str, str]:
