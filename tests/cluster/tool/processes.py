@@ -25,6 +25,8 @@ class Component:
     argv: tuple[str, ...]
     ready: Callable[[], bool] = field(default=lambda: True)
     patience: float = 60.0
+    pause: float = 0.05
+    """Seconds between two questions whether it is ready."""
 
 
 class Processes:
@@ -62,7 +64,7 @@ class Processes:
                 raise ToolError(self._failure(component.name, "ended"))
             if time.monotonic() > deadline:
                 raise ToolError(self._failure(component.name, f"was not ready after {component.patience:.0f} s"))
-            time.sleep(0.05)
+            time.sleep(component.pause)
 
     def alive(self, name: str) -> bool:
         """Tell whether the recorded process still is that process, and runs."""
