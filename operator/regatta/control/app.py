@@ -38,6 +38,8 @@ from regatta.telemetry.metrics import Metrics
 __all__ = ["Operator", "operate"]
 
 RETRY_SECONDS: Final = 2.0
+SPACING: Final = 0.1
+BUSY_SPACING: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +66,11 @@ class Operator:
             observer=metrics.request,
             may_write=lambda: self._leader.may_write(),
         )
-        queue: KeyedQueue[JobKey] = KeyedQueue(waited=metrics.waited)
+        queue: KeyedQueue[JobKey] = KeyedQueue(
+            waited=metrics.waited,
+            # While pods are being created as fast as the API server takes them, their status can wait a little.
+            spacing=lambda: BUSY_SPACING if client.saturated else SPACING,
+        )
         jobs = JobCache()
         pods = PodStore(scopes=scopes, changed=queue.touch)
         self._world = World(

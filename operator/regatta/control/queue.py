@@ -10,13 +10,16 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from regatta.kube.retry import Backoff
 
 __all__ = ["KeyedQueue", "QueueClosed"]
 
 K = TypeVar("K", bound=Hashable)
+
+LONGEST_SPACING: Final = 5.0
+"""`spacing` never asks for more."""
 
 
 class QueueClosed(Exception):  # noqa: N818 - an end, not an error
@@ -30,7 +33,7 @@ class KeyedQueue(Generic[K]):
         self,
         *,
         backoff: Backoff = Backoff(first=0.2, cap=60.0),  # noqa: B008 - a frozen value
-        spacing: float = 0.1,
+        spacing: Callable[[], float] = lambda: 0.1,
         waited: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._backoff = backoff
@@ -73,12 +76,8 @@ class KeyedQueue(Generic[K]):
 
     def touch(self, key: K) -> None:
         """Like `add`, but not sooner than `spacing` after the key's last run began."""
-        now = self._now()
         began = self._started.get(key)
-        if began is None or began + self._spacing <= now:
-            self.add(key)
-        else:
-            self.add_after(key, began + self._spacing - now)
+        self.add_after(key, 0.0 if began is None else began + self._spacing() - self._now())
 
     def add_after(self, key: K, seconds: float) -> None:
         """`add` the key in so many seconds; an earlier time already set for it stays."""
@@ -133,10 +132,8 @@ class KeyedQueue(Generic[K]):
         self._handled.discard(key)
         if key in self._dirty:
             self._offer(key)
-        elif self._started.get(key, 0.0) + self._spacing <= self._now():
-            del self._started[key]
-        else:
-            asyncio.get_running_loop().call_later(self._spacing, self._unspace, key)
+        elif key in self._started:
+            asyncio.get_running_loop().call_later(LONGEST_SPACING, self._unspace, key, self._started[key])
 
     def close(self) -> None:
         """Hand out no more keys; what is being worked on may finish."""
@@ -157,9 +154,8 @@ class KeyedQueue(Generic[K]):
                 waiter.set_result(None)
                 return
 
-    def _unspace(self, key: K) -> None:
-        began = self._started.get(key)
-        if began is not None and key not in self._handled and began + self._spacing <= self._now():
+    def _unspace(self, key: K, began: float) -> None:
+        if self._started.get(key) == began and key not in self._handled:
             del self._started[key]
 
     def _wind(self) -> None:

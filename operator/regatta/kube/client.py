@@ -46,6 +46,11 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self._transport.close()
 
+    @property
+    def saturated(self) -> bool:
+        """Whether creates and deletes come faster than the API server takes them: what can wait should."""
+        return self._transport.saturated(Lane.BULK)
+
     async def get(
         self,
         resource: Resource,

@@ -101,6 +101,11 @@ class Transport:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def saturated(self, lane: Lane) -> bool:
+        """Whether requests of the lane are waiting for a place."""
+        gate = self._gates[lane]
+        return gate is not None and gate.waiting > 0
+
     async def close(self) -> None:
         """Close all connections; requests in flight fail."""
         if self._session is not None:

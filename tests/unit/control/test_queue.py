@@ -95,7 +95,7 @@ async def test_taking_a_key_drops_its_timer() -> None:
 
 
 async def test_touches_of_one_key_are_spaced_and_the_last_is_never_lost(looptime: float) -> None:
-    queue: KeyedQueue[str] = KeyedQueue(spacing=0.5)
+    queue: KeyedQueue[str] = KeyedQueue(spacing=lambda: 0.5)
     runs = []
 
     async def work() -> None:
@@ -114,7 +114,7 @@ async def test_touches_of_one_key_are_spaced_and_the_last_is_never_lost(looptime
 
 
 async def test_add_does_not_wait_for_the_spacing(looptime: float) -> None:
-    queue: KeyedQueue[str] = KeyedQueue(spacing=0.5)
+    queue: KeyedQueue[str] = KeyedQueue(spacing=lambda: 0.5)
     queue.touch("a")
     assert await drained(queue) == ["a"]
     queue.add("a")
