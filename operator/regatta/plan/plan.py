@@ -8,6 +8,7 @@ that is killed between any two writes repeats nothing and loses nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -43,26 +44,40 @@ def plan(job: Job, observed: Observed, now: datetime) -> Plan:
         return _clean_up(job, observed)
     if status.attempt == 0 and (job.spec is None or job.problems):
         return _recorded(job, ending.refused(job, now=now))
-    if job.spec is None:
+    spec = job.spec
+    if spec is None:
         # A running job whose spec an older operator accepted is left alone: ending it would help nobody.
         return Plan(status=status)
     attempt = max(1, status.attempt)
-    crew = Crew.muster(observed.pods, uid=job.uid, attempt=attempt, desired=job.spec.workers)
+    crew = Crew.muster(observed.pods, uid=job.uid, attempt=attempt, desired=spec.workers)
+    if status.attempt == 0 and crew.members:
+        job = _begun(job, crew, attempt=attempt, now=now)
     if status.next_try_time is not None and now < status.next_try_time:
         return _hold_nothing(job, crew, now=now)
     verdict = first_failure(crew, all_created=status.workers.created >= crew.desired, now=now)
     if verdict is not None and status.next_try_time is None:
-        return _fail_attempt(job, job.spec, crew, verdict=verdict, now=now)
+        return _fail_attempt(job, spec, crew, verdict=verdict, now=now)
     if crew.succeeded == crew.desired:
         return _recorded(job, ending.succeeded(job, crew, now=now))
     if crew.missing:
-        return _create(job, job.spec, crew, observed=observed, now=now)
-    return _watch(job, job.spec, crew, observed=observed, now=now)
+        return _create(job, spec, crew, observed=observed, now=now)
+    return _watch(job, spec, crew, observed=observed, now=now)
 
 
 def orphans(pods: Iterable[PodFacts]) -> tuple[Delete, ...]:
     """Deletes for the pods of a job that is gone; whatever is terminating already is left to end."""
     return tuple(Delete(kind="Pod", name=pod.name, uid=pod.uid) for pod in pods if pod.deleting_since is None)
+
+
+def _begun(job: Job, crew: Crew, *, attempt: int, now: datetime) -> Job:
+    """The job as its status would tell it, had the operator that made these pods lived to write it."""
+    made = min((pod.created_at for pod in crew.members.values() if pod.created_at is not None), default=now)
+    told = {
+        "attempt": attempt,
+        "start_time": job.status.start_time or made,
+        "conditions": _conditions(job, crew, phase=Phase.STARTING, obstacle=None, now=now),
+    }
+    return replace(job, status=job.status.model_copy(update=told))
 
 
 def _recorded(job: Job, status: TrainingJobStatus) -> Plan:

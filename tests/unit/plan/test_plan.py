@@ -65,6 +65,23 @@ class TestANewJob:
         decision = plan(job().workers(3).obj(), observed(pod(worker=1)), NOW)
         assert [c.name for c in decision.creates if c.kind == "Pod"] == ["job-a-1-0", "job-a-1-2"]
 
+    @pytest.mark.parametrize(
+        ("code", "phase", "attempt"),
+        [
+            pytest.param(0, Phase.SUCCEEDED, 1, id="succeeded"),
+            pytest.param(7, Phase.RESTARTING, 2, id="failed"),
+        ],
+    )
+    def test_whose_pods_ended_before_any_status_was_written_has_had_its_first_attempt(
+        self, code: int, phase: Phase, attempt: int
+    ) -> None:
+        decision = plan(job().obj(), observed(pod(worker=0).ended(code), pod(worker=1).ended(code)), NOW + seconds(9))
+        accepted = find(decision.status.conditions, ConditionType.ACCEPTED)
+        assert (decision.status.phase, decision.status.attempt) == (phase, attempt)
+        assert decision.status.start_time == NOW
+        assert accepted is not None
+        assert accepted.status == "True"
+
     def test_deletes_the_pods_of_an_earlier_job_of_its_name(self) -> None:
         decision = plan(job().workers(1).obj(), observed(pod(owner="another-uid")), NOW)
         assert [d.name for d in decision.deletes] == ["job-a-1-0"]
