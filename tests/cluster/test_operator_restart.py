@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.cluster.kit import Api, Playground, PodRecorder, job
+from tests.cluster.kit import Api, Playground, PodRecorder, job, wait_for
 from tests.cluster.tool import api as tool
 
 pytestmark = pytest.mark.cluster
@@ -39,6 +39,9 @@ def test_killing_the_operator_never_makes_a_second_pod_for_the_same_worker_and_a
             if run % 3 == 1:
                 lose_a_pod(playground, names[-1])
             code = WAITS_AT_FIRST if loses_a_pod else "print('trained')"
+            if choice.random() < 0.5:
+                # Else the kill hits a leader in its first moments, with the last one's half-done work before it.
+                wait_for("an operator that leads", playground.installation.leader, timeout=60)
             names.append(playground.apply(job(f"run{run}").workers(WORKERS).command("python3", "-c", code)))
             time.sleep(choice.uniform(0, LONGEST))
             playground.installation.kill_leader()
