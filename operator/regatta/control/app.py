@@ -39,7 +39,7 @@ __all__ = ["Operator", "operate"]
 
 RETRY_SECONDS: Final = 2.0
 SPACING: Final = 0.1
-BUSY_SPACING: Final = 1.0
+BUSY_SPACING: Final = 3.0
 
 _log = logging.getLogger(__name__)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-import orjson
-
 from regatta.kube.client import Client
 from regatta.kube.resources import CORE_EVENTS
+from regatta.kube.wire import decode
 from regatta.plan.model import PodFacts
 
 __all__ = ["latest_warnings"]
@@ -24,7 +23,7 @@ async def latest_warnings(client: Client, pods: Iterable[PodFacts]) -> dict[str,
         body = await client.list_page(
             CORE_EVENTS, namespace=pod.namespace, params={"fieldSelector": selector, "limit": str(MAX_EVENTS)}
         )
-        events = [event for event in orjson.loads(body).get("items") or () if isinstance(event.get("message"), str)]
+        events = [event for event in decode(body).get("items") or () if isinstance(event.get("message"), str)]
         if events:
             found[pod.name] = max(events, key=_last_seen)["message"]
     return found

@@ -102,7 +102,11 @@ class JobCache:
         ):
             # Most versions of a job differ in their status alone.
             return known.job.spec, known.job.problems
-        return check(raw)
+        try:
+            return check(raw)
+        except Exception as error:
+            # Thousands of levels of JSON, say. Refusing it is an answer; an exception here would be silence.
+            return None, (Problem("spec", f"can't be read: {error}"),)
 
 
 def key_of(raw: Mapping[str, Any]) -> JobKey:

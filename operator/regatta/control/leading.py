@@ -148,7 +148,10 @@ class Leader:
                 ),
             ]
             workers = [
-                group.create_task(work(world.queue, reconciler.reconcile, self._metrics), name=f"worker {number}")
+                group.create_task(
+                    work(world.queue, reconciler.reconcile, confess=reconciler.confess, observer=self._metrics),
+                    name=f"worker {number}",
+                )
                 for number in range(self._settings.workers)
             ]
             await asyncio.wait(workers)

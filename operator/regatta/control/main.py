@@ -12,6 +12,7 @@ from regatta.control import logs
 from regatta.control.app import operate
 from regatta.control.settings import parse
 from regatta.errors import RegattaError
+from regatta.kube.wire import RECURSION_LIMIT
 
 __all__ = ["main"]
 
@@ -22,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the operator; 0 after an orderly stop, 1 when only a new process can go on."""
     settings = parse(sys.argv[1:] if arguments is None else arguments)
     logs.configure(style=settings.log_format, level=settings.log_level)
+    # A user's deeply nested object must not defeat the JSON parser of a library.
+    sys.setrecursionlimit(RECURSION_LIMIT)
     # Records are many and have no cycles; the default thresholds make the collector walk them all the time.
     gc.set_threshold(200_000, 50, 100)
     try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from regatta.api.status import Progress, TrainingJobStatus
+from regatta.api.status import Phase, Progress, TrainingJobStatus
 from regatta.control.apply import Applier
 from regatta.control.events import EventSink
 from regatta.control.inspect import latest_warnings
@@ -23,7 +23,7 @@ from regatta.kube.client import Client
 from regatta.kube.errors import ApiError, Conflict, NotFound
 from regatta.kube.resources import TRAINING_JOBS
 from regatta.kube.store import JobKey, PodStore
-from regatta.plan.model import Installation, Job, Observed, Plan
+from regatta.plan.model import Delete, Installation, Job, Observed, Plan
 from regatta.plan.plan import orphans, plan
 from regatta.plan.settle import settle
 
@@ -31,6 +31,7 @@ __all__ = ["Reconciler", "Turn"]
 
 AGAIN: Final = 0.0
 IDLE_SECONDS: Final = 0.5
+OPERATOR_ERROR: Final = "OperatorError"
 WARNINGS_KEPT: Final = 4096
 
 _log = logging.getLogger(__name__)
@@ -115,10 +116,25 @@ class Reconciler:
             after = max(after, IDLE_SECONDS)  # a turn that changed nothing is never worth repeating at once
         return Turn(result="ok", requeue_after=after)
 
+    async def confess(self, key: JobKey, error: BaseException) -> None:
+        """Tell in the job's status that a turn failed by a fault of ours: no job is silent, not even then."""
+        cached = self._jobs.get(key)
+        if cached is None or (cached.job.status.phase is not None and cached.job.status.phase.terminal):
+            return
+        told = {
+            "phase": cached.job.status.phase or Phase.QUEUED,
+            "reason": OPERATOR_ERROR,
+            "message": f"the operator failed on this job and tries again: {type(error).__name__}: {error}; "
+            "its log has the details, please report them",
+        }
+        status = TrainingJobStatus.model_validate(cached.job.status.model_dump() | told)
+        if status != cached.job.status:
+            await self._write_status(cached, status)
+
     async def _without_job(self, key: JobKey) -> Turn:
         """Pods whose job we don't know: ask for it, and delete them when it is really gone."""
         self._warnings.pop(key, None)
-        if not self._pods.pods(key):
+        if not self._leftovers(key):
             return Turn(result="gone")
         namespace, name = key
         try:
@@ -129,13 +145,17 @@ class Reconciler:
         return Turn(result="found", requeue_after=AGAIN)
 
     async def _clear(self, key: JobKey) -> Turn:
-        """Delete the pods of a job that is gone or going. Pods that merely carry our labels are not ours to delete."""
-        deletes = orphans(pod for pod in self._pods.pods(key) if pod.owner_uid)
+        """Delete the pods of a job that is gone or going."""
+        deletes = self._leftovers(key)
         if deletes:
             namespace, name = key
             _log.info("deleting pods without a job", extra=about(namespace=namespace, job=name, pods=len(deletes)))
             await self._applier.apply(key, deletes=deletes)
         return Turn(result="gone")
+
+    def _leftovers(self, key: JobKey) -> tuple[Delete, ...]:
+        """What there is to delete without a job. Pods that merely carry our labels are not ours to delete."""
+        return orphans(pod for pod in self._pods.pods(key) if pod.owner_uid)
 
     async def _write_status(self, cached: CachedJob, wanted: TrainingJobStatus) -> Turn | None:
         """Write the status if the stored version is still the one that was planned upon; else how to go on."""

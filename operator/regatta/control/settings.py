@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from regatta import __version__
+from regatta.api.names import is_dns_label
 from regatta.api.spec import Framework
 from regatta.errors import ConfigurationError
 
@@ -136,7 +137,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in names:
+        if not is_dns_label(name):  # kopf would take some of these for patterns
+            raise argparse.ArgumentTypeError(f"{name!r} is not the name of a namespace")
+    return names
 
 
 def _images(text: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import NoReturn, Protocol
 
 from regatta.control.logs import about
@@ -30,7 +31,11 @@ class ReconcileObserver(Protocol):
 
 
 async def work(
-    queue: KeyedQueue[JobKey], reconcile: Callable[[JobKey], Awaitable[Turn]], observer: ReconcileObserver
+    queue: KeyedQueue[JobKey],
+    reconcile: Callable[[JobKey], Awaitable[Turn]],
+    *,
+    confess: Callable[[JobKey, BaseException], Awaitable[None]],
+    observer: ReconcileObserver,
 ) -> None:
     """Reconcile keys until the queue is closed. Whatever goes wrong with one key delays that key alone."""
     loop = asyncio.get_running_loop()
@@ -59,6 +64,8 @@ async def work(
                 _log.info("%s", cause)
             else:
                 _log.exception("a reconcile failed", extra=about(namespace=key[0], job=key[1]))
+                with suppress(Exception):  # what is told matters less than that it goes on
+                    await confess(key, cause)
         finally:
             queue.done(key)
             observer.reconciled(result=result, seconds=loop.time() - began)

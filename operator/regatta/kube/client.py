@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from typing import Any, Final, Self
 
-import orjson
-
 from regatta.kube.config import Connection
-from regatta.kube.errors import Unavailable
 from regatta.kube.resources import Resource
 from regatta.kube.retry import NEVER, PATIENT, Effect, RetryPolicy
 from regatta.kube.transport import REQUEST_SECONDS, Lane, Observer, Transport
+from regatta.kube.wire import decode, encode
 
 __all__ = ["METADATA_ONLY", "METADATA_ONLY_LIST", "Client"]
 
@@ -62,7 +60,7 @@ class Client:
         seconds: float = REQUEST_SECONDS,
     ) -> dict[str, Any]:
         """The object as it is now (a consistent read)."""
-        return _object(
+        return decode(
             await self._transport.request(
                 "GET",
                 resource.path(namespace=namespace, name=name),
@@ -125,7 +123,7 @@ class Client:
         When an answer is lost the request is repeated, so AlreadyExists may mean that our own object is there: the
         caller reads it back. With `once` it is not repeated.
         """
-        return _object(
+        return decode(
             await self._transport.request(
                 "POST",
                 resource.path(namespace=namespace),
@@ -134,7 +132,7 @@ class Client:
                 lane=lane,
                 effect=Effect.ONCE if once else Effect.NAMED_CREATE,
                 flow=flow,
-                body=body if isinstance(body, bytes) else orjson.dumps(body),
+                body=body if isinstance(body, bytes) else encode(body),
                 headers=METADATA_ONLY if metadata_only else None,
                 policy=NEVER if once else PATIENT,
                 seconds=10.0 if once else REQUEST_SECONDS,
@@ -165,7 +163,7 @@ class Client:
             lane=Lane.BULK,
             effect=Effect.REPEATABLE if uid is not None else Effect.ONCE,
             flow=flow,
-            body=orjson.dumps(options),
+            body=encode(options),
             headers=METADATA_ONLY,
         )
 
@@ -173,7 +171,7 @@ class Client:
         self, resource: Resource, *, namespace: str, name: str, body: Mapping[str, Any], lane: Lane, seconds: float
     ) -> dict[str, Any]:
         """Put the object in place of the version it names; Conflict when that is no longer the stored one."""
-        return _object(
+        return decode(
             await self._transport.request(
                 "PUT",
                 resource.path(namespace=namespace, name=name),
@@ -181,7 +179,7 @@ class Client:
                 resource=resource.plural,
                 lane=lane,
                 effect=Effect.ONCE,
-                body=orjson.dumps(body),
+                body=encode(body),
                 policy=NEVER,
                 seconds=seconds,
             )
@@ -194,7 +192,7 @@ class Client:
 
         The patch should hold `metadata.resourceVersion`: then it never applies to a version nobody has seen.
         """
-        return _object(
+        return decode(
             await self._transport.request(
                 "PATCH",
                 resource.path(namespace=namespace, name=name, subresource="status"),
@@ -203,7 +201,7 @@ class Client:
                 lane=Lane.STATUS,
                 effect=Effect.REPEATABLE,
                 flow=flow,
-                body=orjson.dumps(patch),
+                body=encode(patch),
                 headers=_MERGE_PATCH,
             )
         )
@@ -212,7 +210,7 @@ class Client:
         self, resource: Resource, *, namespace: str, name: str, patch: Mapping[str, Any], lane: Lane
     ) -> dict[str, Any]:
         """Merge the patch into the object and return it."""
-        return _object(
+        return decode(
             await self._transport.request(
                 "PATCH",
                 resource.path(namespace=namespace, name=name),
@@ -220,7 +218,7 @@ class Client:
                 resource=resource.plural,
                 lane=lane,
                 effect=Effect.ONCE,
-                body=orjson.dumps(patch),
+                body=encode(patch),
                 headers=_MERGE_PATCH,
                 policy=NEVER,
                 seconds=10.0,
@@ -229,18 +227,8 @@ class Client:
 
     async def get_path(self, path: str) -> dict[str, Any]:
         """What discovery serves at a path such as /version."""
-        return _object(
+        return decode(
             await self._transport.request(
                 "GET", path, verb="get", resource="discovery", lane=Lane.READ, effect=Effect.REPEATABLE
             )
         )
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        decoded = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Unavailable(f"the answer is not JSON: {error}") from error
-    if not isinstance(decoded, dict):
-        raise Unavailable("the answer is no JSON object")
-    return decoded

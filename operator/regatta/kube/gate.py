@@ -20,12 +20,13 @@ class FairGate:
         if limit < 1:
             raise ValueError("a gate needs at least one place")
         self._free = limit
+        self._count = 0
         self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
 
     @property
     def waiting(self) -> int:
         """How many are waiting, over all flows."""
-        return sum(len(flow) for flow in self._waiting.values())
+        return self._count
 
     @asynccontextmanager
     async def place(self, flow: Hashable) -> AsyncIterator[None]:
@@ -43,6 +44,7 @@ class FairGate:
             return
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(flow, deque()).append(place)
+        self._count += 1
         try:
             await place
         except asyncio.CancelledError:
@@ -58,6 +60,7 @@ class FairGate:
         while self._waiting:
             flow, line = next(iter(self._waiting.items()))
             place = line.popleft()
+            self._count -= 1
             if line:
                 self._waiting.move_to_end(flow)
             else:
@@ -72,5 +75,6 @@ class FairGate:
         if line is None or place not in line:
             return
         line.remove(place)
+        self._count -= 1
         if not line:
             del self._waiting[flow]

@@ -21,12 +21,13 @@ from typing import Any, Final, NoReturn, Protocol
 from regatta.api import names
 from regatta.kube.client import Client
 from regatta.kube.errors import ApiError, Gone, Unavailable, error_from_status
-from regatta.kube.listing import decode, list_all
+from regatta.kube.listing import list_all
 from regatta.kube.pulse import Pulse
 from regatta.kube.records import pod_facts
 from regatta.kube.resources import PODS
 from regatta.kube.retry import Backoff
 from regatta.kube.store import PodStore
+from regatta.kube.wire import decode
 
 __all__ = ["SELECTOR", "PodInformer", "WatchObserver"]
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-import orjson
-
 from regatta.kube.client import Client
-from regatta.kube.errors import Unavailable
 from regatta.kube.resources import Resource
+from regatta.kube.wire import decode
 
-__all__ = ["Listing", "decode", "list_all"]
+__all__ = ["Listing", "list_all"]
 
 T = TypeVar("T")
 
@@ -50,14 +48,3 @@ async def list_all(
         if not metadata.get("continue"):
             return Listing(items, str(metadata.get("resourceVersion") or ""))
         asked["continue"] = str(metadata["continue"])
-
-
-def decode(body: bytes) -> dict[str, Any]:
-    """The JSON object of an answer; Unavailable when it is none, as a proxy's page isn't."""
-    try:
-        decoded = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Unavailable(f"the answer is not JSON: {error}") from error
-    if not isinstance(decoded, dict):
-        raise Unavailable("the answer is no JSON object")
-    return decoded

@@ -34,7 +34,7 @@ def read_report(text: str) -> CrewReport | None:
         return None
     try:
         fields = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(fields, dict) or fields.get("version") != 1 or not isinstance(fields.get("outcome"), str):
         return None

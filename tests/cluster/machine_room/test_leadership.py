@@ -10,7 +10,7 @@ import socket
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -18,12 +18,16 @@ import pytest
 
 from regatta.kube.client import Client
 from regatta.kube.lease import Elector, KubeLease, LeadershipLost, Timing
+from regatta.kube.resources import TRAINING_JOBS
+from regatta.kube.wire import RECURSION_LIMIT
+from tests.builders import manifest
 from tests.cluster.machine_room.conftest import Place
 from tests.cluster.machine_room.line import Line
 from tests.cluster.tool import api as tool
 
 pytestmark = pytest.mark.cluster
 
+DEEP = 5000
 QUICK = Timing(duration=5, deadline=3.0, retry=0.3)
 
 
@@ -150,3 +154,35 @@ async def test_a_leader_whose_lease_is_taken_stops_working_and_exits_with_1(
         _, log = await asyncio.wait_for(first.process.communicate(), 15)
         assert first.process.returncode == 1
         assert b"taken by somebody" in log
+
+
+@pytest.fixture
+def deep_json() -> Iterator[None]:
+    """Let this process, too, read what it sends."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(RECURSION_LIMIT)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.usefixtures("deep_json")
+async def test_a_job_made_to_break_a_parser_is_refused_and_others_go_on(place: Place, cluster: tool.Cluster) -> None:
+    def body(name: str, template: str) -> bytes:
+        job = json.dumps({**manifest(name, image="localhost/none:1"), "metadata": {"name": name}})
+        return job.replace('"workers"', f'"podTemplate": {{"spec": {template}}}, "workers"').encode()
+
+    async def phase_of(name: str) -> str:
+        while True:
+            job = await place.client.get(TRAINING_JOBS, namespace=place.namespace, name=name)
+            if phase := job.get("status", {}).get("phase"):
+                return str(phase)
+            await asyncio.sleep(0.2)
+
+    async with replica(place, cluster, name="first") as first:
+        await first.until(leading=True)
+        hostile = body("hostile", '{"a":' * DEEP + "1" + "}" * DEEP)
+        await place.client.create(TRAINING_JOBS, namespace=place.namespace, body=hostile)
+        await place.client.create(TRAINING_JOBS, namespace=place.namespace, body=body("honest", "{}"))
+        async with asyncio.timeout(30):
+            assert await phase_of("hostile") == "Failed"
+            assert await phase_of("honest") in {"Queued", "Starting"}

@@ -125,3 +125,16 @@ def test_jobs_are_counted_by_namespace_framework_and_phase() -> None:
     jobs = JobCache()
     jobs.put(raw(status={"phase": "Running"}))
     assert jobs.counts() == {("team", "PyTorch", "Running"): 1}
+
+
+def test_a_job_that_defeats_the_parser_is_refused_and_not_ignored() -> None:
+    jobs = JobCache()
+    nested: Any = {}
+    for _ in range(5000):
+        nested = {"a": nested}
+    broken = raw()
+    broken["spec"]["podTemplate"] = {"spec": nested}
+    assert jobs.put(broken)
+    cached = jobs.get(KEY)
+    assert cached is not None
+    assert cached.job.problems

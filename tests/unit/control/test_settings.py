@@ -50,6 +50,7 @@ def test_a_flag_wins_over_its_variable() -> None:
         pytest.param(["--framework-images", "PyTroch=r/p:1"], {}, id="an unknown framework"),
         pytest.param(["--workers", "0"], {}, id="no workers"),
         pytest.param([], {"REGATTA_OPERATOR_PORT": "http"}, id="no number"),
+        pytest.param(["--namespaces", "team-*"], {}, id="a pattern"),
         pytest.param(["--work", "3"], {}, id="an abbreviated flag"),
     ],
 )

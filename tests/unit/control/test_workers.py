@@ -23,12 +23,17 @@ class Tally:
     def __init__(self) -> None:
         self.results: list[str] = []
         self.reasons: list[str] = []
+        self.confessed: list[tuple[Key, str]] = []
 
     def reconciled(self, *, result: str, seconds: float) -> None:
         self.results.append(result)
 
     def failed(self, reason: str) -> None:
         self.reasons.append(reason)
+
+    async def confess(self, key: Key, error: BaseException) -> None:
+        self.confessed.append((key, str(error)))
+        raise RuntimeError("another bug")
 
 
 async def worked(
@@ -37,7 +42,7 @@ async def worked(
     """What came of working on the queue for so many seconds."""
     tally = Tally()
     asyncio.get_running_loop().call_later(seconds, queue.close)
-    await asyncio.gather(*(work(queue, reconcile, tally) for _ in range(workers)))
+    await asyncio.gather(*(work(queue, reconcile, confess=tally.confess, observer=tally) for _ in range(workers)))
     return tally
 
 
@@ -74,6 +79,7 @@ async def test_a_failing_key_is_tried_again_and_others_go_on(
     assert turns == [A, B, A, A]
     assert tally.results == ["error", "ok", "error", "ok"]
     assert tally.reasons == [type(error).__name__] * 2
+    assert tally.confessed == ([(A, "a bug")] * 2 if isinstance(error, RuntimeError) else [])
 
 
 async def test_a_busy_server_is_given_the_time_it_asks_for(looptime: float) -> None:
