@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from tests.cluster.tool import build, controlplane, debian, images, imagestore, network, node, state, teardown
+from tests.cluster.tool import build, controlplane, debian, images, imagestore, limits, network, node, state, teardown
 from tests.cluster.tool.errors import ToolError
 from tests.cluster.tool.kubeapi import KubeApi, is_ready
 from tests.cluster.tool.paths import Paths
@@ -56,6 +56,7 @@ def up(paths: Paths, *, nodes: int = 2, gpus: int = 0, progress: Progress | None
             progress.say("removing what an earlier cluster, or another version of this tool, left")
             teardown.remove(paths)
         known = state.write(paths, nodes=count, gpus=gpus)
+        limits.lift(paths)
         with state.lock(paths.cache / "store.lock"):
             imagestore.refresh(paths, images.built(paths), progress=progress)
         _start(paths, count=count, gpus=gpus, progress=progress)

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from tests.cluster.tool import cgroups, network, processes, shell, state
+from tests.cluster.tool import cgroups, limits, network, processes, shell, state
 from tests.cluster.tool.paths import Paths
 from tests.cluster.tool.progress import Progress
 
@@ -48,6 +48,7 @@ def remove(paths: Paths) -> None:
         # A mount that a dying process held a moment longer.
         _unmount(paths.cluster)
         shutil.rmtree(paths.cluster)
+    limits.restore(paths)
 
 
 def leftovers(paths: Paths) -> tuple[str, ...]:
