@@ -50,6 +50,7 @@ class KeyedQueue(Generic[K]):
         self._heap: list[tuple[float, int, K]] = []
         self._pushed = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._closed = False
 
@@ -159,11 +160,14 @@ class KeyedQueue(Generic[K]):
             del self._started[key]
 
     def _wind(self) -> None:
+        due = self._heap[0][0]
         if self._timer is not None:
-            if not self._heap or self._timer.when() <= self._heap[0][0]:
+            if self._timer_due <= due:
                 return
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(self._heap[0][0], self._ring)
+        # uvloop's handle has no `when` for what is due at once, so the time is kept here.
+        self._timer_due = due
+        self._timer = asyncio.get_running_loop().call_at(due, self._ring)
 
     def _ring(self) -> None:
         self._timer = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import uvloop
 
 from regatta.control.queue import KeyedQueue, QueueClosed
 from regatta.kube.retry import Backoff
@@ -164,3 +165,21 @@ async def test_the_time_a_key_waited_is_told() -> None:
     await asyncio.sleep(2)
     await queue.get()
     assert waits == [2]
+
+
+@pytest.mark.looptime(False)
+def test_times_that_are_over_before_they_are_set_work_on_the_operators_own_loop() -> None:
+    async def run() -> list[str]:
+        queue: KeyedQueue[str] = KeyedQueue()
+        keys = [f"{number}" for number in range(100)]
+        for number, key in enumerate(keys):
+            queue.add_after(key, 1e-9 * (100 - number))
+        taken = []
+        async with asyncio.timeout(5):
+            while len(taken) < len(keys):
+                taken.append(await queue.get())
+                queue.done(taken[-1])
+        return sorted(taken, key=int)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(run()) == [f"{number}" for number in range(100)]
