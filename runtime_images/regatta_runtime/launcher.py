@@ -9,7 +9,7 @@ import os
 import signal
 from typing import Any, Callable, Dict, Optional, Sequence
 
-from regatta_runtime import family, oom, termination
+from regatta_runtime import early, family, oom, termination
 from regatta_runtime.crew.link import Link
 from regatta_runtime.crew.messages import (
     COORDINATOR_LOST,
@@ -89,6 +89,8 @@ class Launcher:
         """From joining to the end."""
         for signum in (signal.SIGTERM, signal.SIGINT):
             self._loop.on_signal(signum, self._stop_signal)
+        if early.received:
+            self._loop.post(lambda: self._stop_signal(early.received[0]))
         for name in FORWARDED:
             self._loop.on_signal(getattr(signal, name), self._pass_on)
         self._open_probes()

@@ -86,6 +86,8 @@ class Service:
             return
         connection.tag = (report.worker, report.member)
         self._lines[report.worker] = connection
+        if connection.closed:  # while the answer to the report before was sent: these are last words
+            self._closed(connection)
         self._settle()
         if report.seen < self._coordinator.order.version:
             self._send_order(connection, self._coordinator.current())

@@ -59,7 +59,7 @@ class Launcher:
         self.raw = b""
         self._news = crew.news
         self.popen = subprocess.Popen(
-            [PYTHON, "-S", "-m", "regatta_runtime", "--", *command],
+            [PYTHON, "-S", *crew.entry, "--", *command],
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(RUNTIME), **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -125,6 +125,7 @@ class Crew:
         self.port = free_port()
         self.token = uuid.uuid4().hex
         self._job = f"job-{uuid.uuid4().hex[:12]}"
+        self.entry = ["-m", "regatta_runtime"]
         self._workers, self._processes = 1, 1
         self._command: list[str] = []
         self._variables: dict[str, str] = {}

@@ -11,6 +11,12 @@ import pytest
 from tests.unit.runtime.crew import Crew
 
 WAIT = "wait()"
+SIGNALLED_AT_ONCE = """
+import regatta_runtime.early, os, signal, sys
+os.kill(os.getpid(), signal.SIGTERM)
+from regatta_runtime.launch import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def test_a_killed_coordinator_ends_the_crew(crew: Crew) -> None:
@@ -237,3 +243,12 @@ def test_orphans_are_reaped_and_no_exit_code_is_mixed_up(crew: Crew) -> None:
         sys.exit(0)
     """).start()
     assert crew.wait() == [0]
+
+
+def test_a_signal_that_comes_while_the_launcher_is_still_loading_is_not_lost(crew: Crew) -> None:
+    # As process 1 of a container it would be: the kernel drops for it what has no handler yet.
+    crew.of(2).script(WAIT)
+    crew.entry = ["-c", SIGNALLED_AT_ONCE]
+    launcher = crew.launch(1, REGATTA_COORDINATOR="127.0.0.1:1")
+    assert launcher.wait() == 143
+    assert launcher.termination()["outcome"] == "Terminated"
