@@ -36,7 +36,7 @@ from regatta_runtime.crew.messages import (
     Verdict,
 )
 
-QUICK_DEATH_SECONDS = 10.0  # a generation that lives shorter than this makes the next one wait
+QUICK_DEATH_SECONDS = 3.0  # a generation that lives shorter has hardly loaded its framework: the next one waits
 LONGEST_PAUSE_SECONDS = 30.0
 HELD_UP_SECONDS = 3.0  # without a tick: the launcher's whole process was stopped, or starved
 
