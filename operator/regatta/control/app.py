@@ -69,7 +69,7 @@ class Operator:
         queue: KeyedQueue[JobKey] = KeyedQueue(
             waited=metrics.waited,
             # While pods are being created as fast as the API server takes them, their status can wait a little.
-            spacing=lambda: BUSY_SPACING if client.saturated else SPACING,
+            spacing=lambda: BUSY_SPACING if client.busy else SPACING,
         )
         jobs = JobCache()
         pods = PodStore(scopes=scopes, changed=queue.touch)

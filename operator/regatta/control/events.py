@@ -24,8 +24,8 @@ REPORTER: Final = "regatta.dev/operator"
 MAX_NOTE: Final = 1024
 MAX_QUEUED: Final = 1000
 MAX_REMEMBERED: Final = 4096
-PATIENCE: Final = 50
-"""Tenths of a second that an event lets pods be created before it."""
+PATIENCE: Final = 5.0
+"""Seconds for which an event lets pods be created before it."""
 REPEAT_WINDOW: Final = 600.0
 """The same words within so many seconds raise the earlier event's count."""
 BURST: Final = 20
@@ -145,10 +145,7 @@ class EventSink:
         """Post until cancelled."""
         while True:
             posting = await self._queue.get()
-            for _ in range(PATIENCE):
-                if not self._client.saturated:
-                    break
-                await asyncio.sleep(0.1)
+            await self._client.wait_calm(seconds=PATIENCE)
             try:
                 await self._send(posting)
             except (ApiError, NotLeading) as error:

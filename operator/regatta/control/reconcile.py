@@ -31,6 +31,7 @@ __all__ = ["Reconciler", "Turn"]
 
 AGAIN: Final = 0.0
 IDLE_SECONDS: Final = 0.5
+PATIENCE: Final = 3.0
 OPERATOR_ERROR: Final = "OperatorError"
 WARNINGS_KEPT: Final = 4096
 
@@ -89,6 +90,7 @@ class Reconciler:
             warnings=self._warnings.get(key, {}),
         )
         decided = plan(job, observed, self._now())
+        complete = False
         if decided.creates or decided.deletes:
             outcome = await self._applier.apply(key, creates=decided.creates, deletes=decided.deletes)
             _log.info(
@@ -101,8 +103,13 @@ class Reconciler:
                 ),
             )
             decided = settle(job, decided, outcome, self._now())
+            complete = bool(decided.creates) and not outcome.failures
         changed = decided.status != job.status
         if changed:
+            if complete:
+                # "Created" is news of little use; the pods of other jobs are worth more to those who wait for them.
+                # This turn ends only when it is told, so nothing is decided without it.
+                await self._client.wait_calm(seconds=PATIENCE)
             stale = await self._write_status(cached, decided.status)
             if stale is not None:
                 return stale

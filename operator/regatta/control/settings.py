@@ -35,7 +35,7 @@ class Settings:
     framework_images: Mapping[str, str] = field(default_factory=dict)
     image_pull_policy: str = "IfNotPresent"
     injection: str = "Auto"
-    workers: int = 64
+    workers: int = 256
     parallel_writes: int = 64
     host: str = ""
     """Address to serve health and metrics on; empty for all."""

@@ -45,9 +45,13 @@ class Client:
         await self._transport.close()
 
     @property
-    def saturated(self) -> bool:
-        """Whether creates and deletes come faster than the API server takes them: what can wait should."""
-        return self._transport.saturated(Lane.BULK)
+    def busy(self) -> bool:
+        """Whether many creates and deletes are under way: what can wait should."""
+        return self._transport.busy(Lane.BULK)
+
+    async def wait_calm(self, *, seconds: float) -> None:
+        """Let creates and deletes pass, for so many seconds at most."""
+        await self._transport.wait_calm(Lane.BULK, seconds=seconds)
 
     async def get(
         self,

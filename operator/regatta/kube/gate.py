@@ -19,8 +19,11 @@ class FairGate:
     def __init__(self, limit: int) -> None:
         if limit < 1:
             raise ValueError("a gate needs at least one place")
-        self._free = limit
+        self._limit = self._free = limit
         self._count = 0
+        self.calm = asyncio.Event()
+        """Set while at most a quarter of the places is taken."""
+        self.calm.set()
         self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
 
     @property
@@ -41,6 +44,8 @@ class FairGate:
         """Wait for a place in the flow's own line."""
         if self._free > 0:
             self._free -= 1
+            if (self._limit - self._free) * 4 > self._limit:
+                self.calm.clear()
             return
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(flow, deque()).append(place)
@@ -69,6 +74,8 @@ class FairGate:
                 place.set_result(None)
                 return
         self._free += 1
+        if (self._limit - self._free) * 4 <= self._limit:
+            self.calm.set()
 
     def _forget(self, flow: Hashable, place: asyncio.Future[None]) -> None:
         line = self._waiting.get(flow)

@@ -10,7 +10,7 @@ import asyncio
 import enum
 import time
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, Protocol, Self
 
 import aiohttp
@@ -101,10 +101,18 @@ class Transport:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def saturated(self, lane: Lane) -> bool:
-        """Whether requests of the lane are waiting for a place."""
+    def busy(self, lane: Lane) -> bool:
+        """Whether a good part of the lane is in use."""
         gate = self._gates[lane]
-        return gate is not None and gate.waiting > 0
+        return gate is not None and not gate.calm.is_set()
+
+    async def wait_calm(self, lane: Lane, *, seconds: float) -> None:
+        """Return when the lane is not busy, or the time is over."""
+        gate = self._gates[lane]
+        if gate is not None and not gate.calm.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await gate.calm.wait()
 
     async def close(self) -> None:
         """Close all connections; requests in flight fail."""

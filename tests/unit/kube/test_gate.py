@@ -109,3 +109,14 @@ def test_after_all_have_gone_every_place_is_free(limit: int, steps: list[tuple[s
 
     with asyncio.Runner() as runner:
         runner.run(run())
+
+
+async def test_a_gate_is_calm_while_at_most_a_quarter_of_it_is_taken() -> None:
+    gate = FairGate(8)
+    calm = [gate.calm.is_set()]
+    for _ in range(3):
+        await gate.acquire("a")
+        calm.append(gate.calm.is_set())
+    gate.release()
+    calm.append(gate.calm.is_set())
+    assert calm == [True, True, True, False, True]
