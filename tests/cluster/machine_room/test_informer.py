@@ -138,9 +138,7 @@ async def test_a_line_that_goes_dead_is_noticed_and_nothing_is_lost(place: Place
 
 async def test_the_answer_to_a_create_says_what_the_watch_will_say(place: Place) -> None:
     async with following(place, place.client) as follow:
-        answer = await place.client.create(
-            PODS, namespace=place.namespace, body=pod("a", owner=None), metadata_only=True
-        )
+        answer = await place.client.create(PODS, namespace=place.namespace, body=pod("a"), metadata_only=True)
         created = pod_facts(answer)
         await follow.until(lambda: "a" in follow.known())
         assert follow.store.get(place.namespace, "a") == created

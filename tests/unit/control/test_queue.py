@@ -174,7 +174,7 @@ def test_times_that_are_over_before_they_are_set_work_on_the_operators_own_loop(
         keys = [f"{number}" for number in range(100)]
         for number, key in enumerate(keys):
             queue.add_after(key, 1e-9 * (100 - number))
-        taken = []
+        taken: list[str] = []
         async with asyncio.timeout(5):
             while len(taken) < len(keys):
                 taken.append(await queue.get())
