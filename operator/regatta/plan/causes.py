@@ -112,7 +112,7 @@ def _verdict(pod: PodFacts, *, now: datetime) -> Verdict:
         pod=pod.name,
         node=pod.node,
         exit_code=trainer.exit_code if trainer is not None and ended else None,
-        symptom=trainer is not None and trainer.exit_code == EXIT_CREW_LOST,
+        symptom=cause is Cause.CREW_LOST,
     )
 
 
@@ -131,7 +131,8 @@ def _cause(pod: PodFacts, trainer: ContainerFacts | None, *, report: CrewReport 
         return Cause.CREATE_ERROR, f"{who} failed before its container ran: {pod.message or pod.reason or 'no reason'}"
     if trainer.terminated_reason == "OOMKilled" or (report is not None and report.cause == Cause.OOM_KILLED):
         return Cause.OOM_KILLED, f"{who} was killed for memory; raise spec.resources.limits.memory or use less"
-    if trainer.exit_code == EXIT_CREW_LOST:
+    # A user's own program may end with this code, too; then its launcher says so.
+    if trainer.exit_code == EXIT_CREW_LOST and (report is None or report.cause != Cause.USER_ERROR):
         return Cause.CREW_LOST, report.message if report is not None else f"{who} lost its crew"
     if pod.deleting_since is not None:
         return Cause.POD_DELETED, f"the pod of {who} was deleted by somebody else"

@@ -14,6 +14,7 @@ from typing import Final
 
 from regatta.api.spec import Action, TrainingJobSpec
 from regatta.api.status import MAX_FAILURES, Cause, Condition, ConditionType, Failure, Phase, TrainingJobStatus, Workers
+from regatta.api.validate import Problem
 from regatta.plan import ending
 from regatta.plan.causes import Verdict, first_failure
 from regatta.plan.conditions import with_condition
@@ -48,6 +49,9 @@ def plan(job: Job, observed: Observed, now: datetime) -> Plan:
     if spec is None:
         # A running job whose spec an older operator accepted is left alone: ending it would help nobody.
         return Plan(status=status)
+    if status.attempt == 0 and not _has_image(spec, observed):
+        missing = Problem("spec.image", f"this installation has no image for {spec.framework}; name one")
+        return _recorded(job, ending.refused(replace(job, problems=(missing,)), now=now))
     attempt = max(1, status.attempt)
     crew = Crew.muster(observed.pods, uid=job.uid, attempt=attempt, desired=spec.workers)
     if status.attempt == 0 and crew.members:
@@ -78,6 +82,10 @@ def _begun(job: Job, crew: Crew, *, attempt: int, now: datetime) -> Job:
         "conditions": _conditions(job, crew, phase=Phase.STARTING, obstacle=None, now=now),
     }
     return replace(job, status=job.status.model_copy(update=told))
+
+
+def _has_image(spec: TrainingJobSpec, observed: Observed) -> bool:
+    return bool(spec.image) or spec.framework in observed.installation.framework_images
 
 
 def _recorded(job: Job, status: TrainingJobStatus) -> Plan:

@@ -45,6 +45,9 @@ def message(**fields: object) -> str:
             id="image cannot start the command",
         ),
         pytest.param(
+            pod().ended(72, message=message(message="mine")), "UserError", "mine", id="the code is the user's"
+        ),
+        pytest.param(
             pod().ended(72, message=message(cause="WorkerLost", message="worker 3 is lost")),
             "CrewLost",
             "worker 3",

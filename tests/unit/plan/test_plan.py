@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -12,7 +13,7 @@ from regatta.plan.conditions import find
 from regatta.plan.model import CreateFailure, FailureKind, Outcome, Plan
 from regatta.plan.plan import orphans, plan
 from regatta.plan.settle import settle
-from tests.builders import NOW, UID, JobBuilder, PodBuilder, job, observed, pod, seconds
+from tests.builders import INSTALLATION, NOW, UID, JobBuilder, PodBuilder, job, observed, pod, seconds
 
 
 def kinds(decision: Plan) -> list[str]:
@@ -60,6 +61,12 @@ class TestANewJob:
         accepted = find(decision.status.conditions, ConditionType.ACCEPTED)
         assert accepted is not None
         assert accepted.status == "False"
+
+    def test_without_an_image_here_or_in_the_installation_is_told_to_name_one(self) -> None:
+        bare = replace(observed(), installation=replace(INSTALLATION, framework_images={}))
+        decision = plan(job().obj(), bare, NOW)
+        assert (decision.status.reason, decision.creates) == ("InvalidSpec", ())
+        assert "spec.image" in decision.status.message
 
     def test_whose_creation_was_cut_short_gets_only_what_is_missing(self) -> None:
         decision = plan(job().workers(3).obj(), observed(pod(worker=1)), NOW)
