@@ -141,7 +141,8 @@ def test_a_list_shows_what_kubectl_shows(playground: Playground, command: Comman
     assert head.split() == ["NAME", "PHASE", "REASON", "WORKERS", "ATTEMPT", "PROGRESS", "GOODPUT", "AGE"]
     assert row.split()[:2] == ["listed", "Succeeded"]
     assert command.run("get", name).stdout.splitlines()[1].split()[:2] == ["listed", "Succeeded"]
-    assert f"{playground.namespace}   listed" in command.run("get", "--all-namespaces").stdout
+    everywhere = [line.split()[:2] for line in command.run("get", "--all-namespaces").stdout.splitlines()]
+    assert [playground.namespace, "listed"] in everywhere
 
 
 @pytest.mark.parametrize("verb", ["get", "status", "watch", "logs"])
