@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from urllib.parse import quote
 from regatta.api import names
 from regatta.cli.errors import ClusterError, NotFoundError
 from regatta.cli.text import one_line
+from regatta.kube.wire import RECURSION_LIMIT
 
 __all__ = ["Change", "Cluster", "Connection"]
 
@@ -125,7 +127,7 @@ class Cluster:
     def get(self, path: str, *, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """A JSON answer."""
         response = self._send(path, query=query or {}, read_seconds=30.0)
-        answer: dict[str, Any] = json.loads(response.read())
+        answer: dict[str, Any] = _parse(response.read())
         return answer
 
     def _pods(self) -> str:
@@ -163,7 +165,7 @@ class Cluster:
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
         for line in self._lines(path, query=watch, read_seconds=_WATCH_SECONDS + 30.0):
-            event = json.loads(line)
+            event = _parse(line)
             item, kind = event.get("object") or {}, event.get("type")
             if kind == "ERROR":
                 return  # most likely the version is too old; listing again tells what was missed
@@ -252,3 +254,16 @@ def _own_namespace() -> str:
             return file.read().strip() or "default"
     except OSError:
         return "default"
+
+
+def _parse(body: bytes | str) -> Any:
+    """JSON however deep: one job of a thousand levels must not keep anybody from listing the others."""
+    try:
+        return json.loads(body)
+    except RecursionError:
+        before = sys.getrecursionlimit()
+        sys.setrecursionlimit(RECURSION_LIMIT)
+        try:
+            return json.loads(body)
+        finally:
+            sys.setrecursionlimit(before)

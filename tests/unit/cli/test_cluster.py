@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from regatta.cli.cluster import Change, Connection, _differences, _refusal
+from regatta.cli.cluster import Change, Connection, _differences, _parse, _refusal
 from regatta.cli.errors import ClusterError, NotFoundError
 
 JOBS = "/apis/regatta.dev/v1alpha1/namespaces/ml/trainingjobs"
@@ -105,3 +106,15 @@ def test_a_context_that_is_not_there_is_told(tmp_path: Path) -> None:
 def test_a_server_that_does_not_answer_is_told(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match=r"https://127\.0\.0\.1:1 does not answer"):
         Connection(kubeconfig=kubeconfig(tmp_path, None)).open().job("digits")
+
+
+def test_an_answer_of_thousands_of_levels_is_read_and_nothing_else_changes() -> None:
+    before = sys.getrecursionlimit()
+    levels = 9000
+
+    answer = _parse('{"a":' * levels + "1" + "}" * levels)
+
+    for _ in range(levels):
+        answer = answer["a"]
+    assert answer == 1
+    assert sys.getrecursionlimit() == before
