@@ -184,17 +184,21 @@ async def _arrivals(connection: Connection, namespace: str, count: int) -> Async
     watching = asyncio.Event()
 
     async def follow(session: aiohttp.ClientSession) -> float:
-        path = PODS.path(namespace=namespace)
-        async with session.get(path, params={"watch": "true"}, headers=METADATA_ONLY) as response:
-            watching.set()
-            seen: set[str] = set()
-            async for line in response.content:
-                event = orjson.loads(line)
-                if event["type"] == "ADDED":
-                    seen.add(event["object"]["metadata"]["name"])
-                    if len(seen) == count:
-                        return time.perf_counter()
-        raise RuntimeError(f"the watch of {namespace} ended after {len(seen)} of {count} pods")
+        seen: set[str] = set()
+        params = {"watch": "true"}
+        while True:
+            # The server hangs up on a reader that falls behind a burst; it goes on where it was.
+            async with session.get(PODS.path(namespace=namespace), params=params, headers=METADATA_ONLY) as response:
+                response.raise_for_status()
+                watching.set()
+                async for line in response.content:
+                    event = orjson.loads(line)
+                    metadata = event["object"]["metadata"]
+                    params["resourceVersion"] = metadata["resourceVersion"]
+                    if event["type"] == "ADDED":
+                        seen.add(metadata["name"])
+                        if len(seen) == count:
+                            return time.perf_counter()
 
     async def arrived() -> float:
         return await asyncio.wait_for(asyncio.shield(task), timeout=180)
