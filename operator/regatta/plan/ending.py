@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from regatta.api.status import Cause, ConditionType, Phase, TrainingJobStatus, Workers
+from regatta.api.status import Cause, ConditionType, Phase, Progress, TrainingJobStatus, Workers
 from regatta.plan.conditions import with_condition
 from regatta.plan.crew import Crew, trainer_of
 from regatta.plan.model import Job
@@ -43,7 +43,9 @@ def succeeded(job: Job, crew: Crew, *, now: datetime) -> TrainingJobStatus:
     words = f"all {crew.desired} workers ended with exit code 0"
     if used:
         words += f" after {used} restart{'s' if used > 1 else ''}"
-    recorded = job.status.model_copy(update={"restarts_used": used})
+    recorded = job.status.model_copy(
+        update={"restarts_used": used, "progress": _last_progress(crew, now=now) or job.status.progress}
+    )
     return _ended(
         job, recorded, phase=Phase.SUCCEEDED, reason="Completed", message=words, workers=_final(crew), now=now
     )
@@ -119,3 +121,13 @@ def _restarts_in_place(crew: Crew) -> int:
         if trainer is not None
     )
     return max((report.restarts for report in reports if report is not None), default=0)
+
+
+def _last_progress(crew: Crew, *, now: datetime) -> Progress | None:
+    """How far worker 0's last words say it came: a short job ends between two looks at its progress."""
+    trainer = trainer_of(crew.members[0]) if 0 in crew.members else None
+    report = read_report(trainer.termination_message) if trainer is not None else None
+    if report is None or report.step is None:
+        return None
+    fraction = min(1.0, report.step / report.total_steps) if report.total_steps else None
+    return Progress(step=report.step, total_steps=report.total_steps, fraction=fraction, updated_at=now)

@@ -23,6 +23,9 @@ class CrewReport:
     message: str
     restarts: int
     """In-place restarts that this attempt has used."""
+    step: int | None = None
+    """How far this pod's training came, where its program told."""
+    total_steps: int | None = None
 
 
 def read_report(text: str) -> CrewReport | None:
@@ -38,6 +41,8 @@ def read_report(text: str) -> CrewReport | None:
         return None
     if not isinstance(fields, dict) or fields.get("version") != 1 or not isinstance(fields.get("outcome"), str):
         return None
+    progress = fields.get("progress")
+    progress = progress if isinstance(progress, dict) else {}
     return CrewReport(
         outcome=fields["outcome"],
         cause=_text(fields.get("cause"), limit=64),
@@ -46,6 +51,8 @@ def read_report(text: str) -> CrewReport | None:
         exit_code=_number(fields.get("exitCode")),
         message=_text(fields.get("message"), limit=1024),
         restarts=_number(fields.get("restarts")) or 0,
+        step=_number(progress.get("step")),
+        total_steps=_number(progress.get("totalSteps")),
     )
 
 
