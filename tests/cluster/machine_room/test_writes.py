@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from regatta.api.status import Phase
 from regatta.control.apply import Applier
 from regatta.control.audit import JobAudit
 from regatta.control.events import EventSink
@@ -186,7 +185,7 @@ async def test_the_audit_finds_what_the_stream_of_jobs_missed(place: Place) -> N
     assert await audit.compare() == 1
     cached = jobs.get((place.namespace, "job-a"))
     assert cached is not None
-    assert cached.job.status.phase in {None, Phase.QUEUED}
+    assert cached.job.spec is not None  # its status is the business of whichever operator is installed
     place.api.delete("trainingjobs", "job-a", namespace=place.namespace)
     assert await audit.compare() == 1
     assert len(jobs) == 0
