@@ -6,14 +6,14 @@ Exit code 137 alone never means out of memory: every SIGKILL gives it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from regatta.api.status import Cause
-from regatta.plan.crew import Crew, has_failed, trainer_of
+from regatta.plan.crew import Crew, has_failed, report_of, trainer_of
 from regatta.plan.model import ContainerFacts, PodFacts
-from regatta.plan.report import CrewReport, read_report
+from regatta.plan.report import CrewReport
 
 __all__ = ["Verdict", "first_failure"]
 
@@ -65,7 +65,7 @@ def first_failure(crew: Crew, *, all_created: bool, now: datetime) -> Verdict | 
     """
     verdicts = [_verdict(pod, now=now) for pod in crew.members.values() if has_failed(pod)]
     if verdicts:
-        return _culprit(verdicts, restarts=_restarts_used(crew.members.values()))
+        return _culprit(verdicts, restarts=crew.restarts_in_place)
     if all_created and crew.missing:
         worker = crew.missing[0]
         others = f" and {len(crew.missing) - 1} more" if len(crew.missing) > 1 else ""
@@ -73,45 +73,27 @@ def first_failure(crew: Crew, *, all_created: bool, now: datetime) -> Verdict | 
             cause=Cause.POD_DELETED,
             message=f"the pod of worker {worker}{others} was deleted by somebody else",
             at=now,
-            restarts=_restarts_used(crew.members.values()),
+            restarts=crew.restarts_in_place,
         )
     return None
 
 
 def _culprit(verdicts: Iterable[Verdict], *, restarts: int) -> Verdict:
     """The earliest failure that is not a mere consequence of another, with the crew's own count of restarts."""
-    first = min(verdicts, key=lambda verdict: (verdict.symptom, verdict.at))
-    return Verdict(
-        cause=first.cause,
-        message=first.message,
-        at=first.at,
-        pod=first.pod,
-        node=first.node,
-        exit_code=first.exit_code,
-        restarts=restarts,
-        symptom=first.symptom,
-    )
-
-
-def _restarts_used(pods: Iterable[PodFacts]) -> int:
-    """In-place restarts as the crew counted them; a pod killed outright left no message, its peers have."""
-    reports = (read_report(trainer.termination_message) for trainer in map(trainer_of, pods) if trainer is not None)
-    return max((report.restarts for report in reports if report is not None), default=0)
+    return replace(min(verdicts, key=lambda verdict: (verdict.symptom, verdict.at)), restarts=restarts)
 
 
 def _verdict(pod: PodFacts, *, now: datetime) -> Verdict:
     trainer = trainer_of(pod)
-    ended = trainer is not None and trainer.exit_code is not None
-    report = read_report(trainer.termination_message) if trainer is not None else None
     at = (trainer.finished_at if trainer is not None else None) or pod.deleting_since or now
-    cause, message = _cause(pod, trainer, report=report)
+    cause, message = _cause(pod, trainer, report=report_of(pod))
     return Verdict(
         cause=cause,
         message=message,
         at=at,
         pod=pod.name,
         node=pod.node,
-        exit_code=trainer.exit_code if trainer is not None and ended else None,
+        exit_code=trainer.exit_code if trainer is not None else None,
         symptom=cause is Cause.CREW_LOST,
     )
 

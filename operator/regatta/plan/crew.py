@@ -7,14 +7,22 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from regatta.api import names
+from regatta.api.status import Workers
 from regatta.plan.model import ContainerFacts, PodFacts
+from regatta.plan.report import CrewReport, read_report
 
-__all__ = ["Crew", "trainer_of"]
+__all__ = ["Crew", "has_failed", "has_succeeded", "is_over", "is_training", "report_of", "trainer_of"]
 
 
 def trainer_of(pod: PodFacts) -> ContainerFacts | None:
     """Return the training container's facts, None before the kubelet has reported any."""
     return next((c for c in pod.containers if c.name == names.TRAINER and not c.init), None)
+
+
+def report_of(pod: PodFacts) -> CrewReport | None:
+    """Return what the pod's launcher left as its last words, None where it left none."""
+    trainer = trainer_of(pod)
+    return None if trainer is None else read_report(trainer.termination_message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +87,22 @@ class Crew:
     def last_joined_at(self) -> datetime | None:
         """When the last worker joined, as far as pods still tell."""
         return max((pod.ready_at for pod in self.members.values() if pod.ready_at is not None), default=None)
+
+    @property
+    def restarts_in_place(self) -> int:
+        """In-place restarts as the crew counted them; a pod killed outright left no message, its peers have."""
+        reports = map(report_of, self.members.values())
+        return max((report.restarts for report in reports if report is not None), default=0)
+
+    def count(self) -> Workers:
+        """The workers by how far they have come, as the status tells it."""
+        return Workers(
+            desired=self.desired,
+            created=len(self.members),
+            ready=self.ready,
+            succeeded=self.succeeded,
+            failed=self.failed,
+        )
 
 
 def has_succeeded(pod: PodFacts) -> bool:

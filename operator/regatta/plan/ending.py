@@ -6,9 +6,8 @@ from datetime import datetime
 
 from regatta.api.status import Cause, ConditionType, Phase, Progress, TrainingJobStatus, Workers
 from regatta.plan.conditions import with_condition
-from regatta.plan.crew import Crew, trainer_of
+from regatta.plan.crew import Crew, report_of
 from regatta.plan.model import Job
-from regatta.plan.report import read_report
 
 __all__ = ["failed", "refused", "succeeded"]
 
@@ -27,7 +26,7 @@ def refused(job: Job, *, now: datetime) -> TrainingJobStatus:
     )
     return _ended(
         job,
-        job.status.model_copy(update={"conditions": stated, "start_time": now}),
+        job.status.model_copy(update={"conditions": stated}),
         phase=Phase.FAILED,
         reason=Cause.INVALID_SPEC,
         message=message,
@@ -38,8 +37,7 @@ def refused(job: Job, *, now: datetime) -> TrainingJobStatus:
 
 def succeeded(job: Job, crew: Crew, *, now: datetime) -> TrainingJobStatus:
     """Status of a job whose workers all ended with 0; restarts the crew made in place are accounted for."""
-    in_place = _restarts_in_place(crew)
-    used = job.status.restarts_used + in_place
+    used = job.status.restarts_used + crew.restarts_in_place
     words = f"all {crew.desired} workers ended with exit code 0"
     if used:
         words += f" after {used} restart{'s' if used > 1 else ''}"
@@ -59,7 +57,7 @@ def failed(
         job,
         job.status if recorded is None else recorded,
         phase=Phase.FAILED,
-        reason=str(reason),
+        reason=reason,
         message=message,
         workers=_final(crew),
         now=now,
@@ -97,6 +95,7 @@ def _ended(
             "reason": str(reason),
             "message": message,
             "workers": workers,
+            "start_time": recorded.start_time or now,
             "completion_time": now,
             "next_try_time": None,
             "conditions": conditions,
@@ -105,28 +104,13 @@ def _ended(
 
 
 def _final(crew: Crew) -> Workers:
-    return Workers(
-        desired=crew.desired,
-        created=len(crew.members),
-        ready=0,
-        succeeded=crew.succeeded,
-        failed=crew.failed,
-    )
-
-
-def _restarts_in_place(crew: Crew) -> int:
-    reports = (
-        read_report(trainer.termination_message)
-        for trainer in map(trainer_of, crew.members.values())
-        if trainer is not None
-    )
-    return max((report.restarts for report in reports if report is not None), default=0)
+    """Nobody trains after the end, whatever still runs for a moment."""
+    return crew.count().model_copy(update={"ready": 0})
 
 
 def _last_progress(crew: Crew, *, now: datetime) -> Progress | None:
     """How far worker 0's last words say it came: a short job ends between two looks at its progress."""
-    trainer = trainer_of(crew.members[0]) if 0 in crew.members else None
-    report = read_report(trainer.termination_message) if trainer is not None else None
+    report = report_of(crew.members[0]) if 0 in crew.members else None
     if report is None or report.step is None:
         return None
     fraction = min(1.0, report.step / report.total_steps) if report.total_steps else None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from regatta.api import names
 from regatta.api.status import Cause
 from regatta.plan.crew import Crew, trainer_of
 from regatta.plan.model import Observed, PodFacts
@@ -52,7 +53,7 @@ def first_obstacle(crew: Crew, observed: Observed) -> Obstacle | None:
     return None
 
 
-def silent_pods(crew: Crew, observed: Observed, *, now: datetime) -> tuple[str, ...]:
+def silent_pods(crew: Crew, *, now: datetime) -> tuple[str, ...]:
     """Names of at most one pod that hangs on its node without a reason in its own status (a missing volume, say)."""
     for worker in sorted(crew.members):
         pod = crew.members[worker]
@@ -65,7 +66,9 @@ def silent_pods(crew: Crew, observed: Observed, *, now: datetime) -> tuple[str, 
 def _container_obstacle(pod: PodFacts) -> Obstacle | None:
     for container in pod.containers:
         reason, words = container.waiting_reason, container.waiting_message
-        who = f"worker {pod.worker}" if container.name == "trainer" else f"container {container.name} of {pod.worker}"
+        who = (
+            f"worker {pod.worker}" if container.name == names.TRAINER else f"container {container.name} of {pod.worker}"
+        )
         if reason == INVALID_IMAGE:
             return Obstacle(cause=Cause.INVALID_IMAGE_NAME, message=f"{who}: {words}; correct spec.image", fatal=True)
         if reason in IMAGE_REASONS:

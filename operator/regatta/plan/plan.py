@@ -141,7 +141,7 @@ def _create(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, 
             "attempt": attempt,
             "start_time": job.status.start_time or now,
             "next_try_time": None,
-            "workers": _count(crew).model_copy(update={"created": crew.desired}),
+            "workers": crew.count().model_copy(update={"created": crew.desired}),
             "conditions": _conditions(job, crew, phase=phase, obstacle=None, now=now),
         }
     )
@@ -179,12 +179,12 @@ def _watch(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, n
             "start_time": job.status.start_time or now,
             "running_since": (job.status.running_since or crew.last_joined_at or now) if running else None,
             "next_try_time": None,
-            "workers": _count(crew),
+            "workers": crew.count(),
             "conditions": _conditions(job, crew, phase=phase, obstacle=obstacle, now=now),
             "progress": observed.progress or job.status.progress,
         }
     )
-    inspect = () if running else silent_pods(crew, observed, now=now)
+    inspect = () if running else silent_pods(crew, now=now)
     waits = [remaining] if remaining is not None else []
     if not running and since is not None:
         waits.append(INSPECT_EVERY)
@@ -247,16 +247,6 @@ def _fail_attempt(job: Job, spec: TrainingJobSpec, crew: Crew, *, verdict: Verdi
         }
     )
     return _recorded(job, raised)
-
-
-def _count(crew: Crew) -> Workers:
-    return Workers(
-        desired=crew.desired,
-        created=len(crew.members),
-        ready=crew.ready,
-        succeeded=crew.succeeded,
-        failed=crew.failed,
-    )
 
 
 def _words(spec: TrainingJobSpec, crew: Crew, *, phase: Phase, obstacle: Obstacle | None) -> tuple[str, str]:

@@ -6,7 +6,6 @@ releases them and tries again later, so nothing is half-held and no attempt is s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -47,7 +46,7 @@ def settle(job: Job, plan: Plan, outcome: Outcome, now: datetime) -> Plan:
         return _refused(job, plan, worst, now=now)
     if worst.failure in PASSING:
         return _passing(job, plan, outcome, worst, now=now)
-    return _held_back(job, plan, outcome.failures, worst, now=now)
+    return _held_back(job, plan, worst, now=now)
 
 
 def _refused(job: Job, plan: Plan, failure: CreateFailure, *, now: datetime) -> Plan:
@@ -55,8 +54,6 @@ def _refused(job: Job, plan: Plan, failure: CreateFailure, *, now: datetime) -> 
     crew = Crew.muster((), uid=job.uid, attempt=max(1, job.status.attempt), desired=_desired(job))
     message = f"{failure.kind} {failure.name} was refused: {failure.message}; correct the spec and apply it anew"
     status = ending.failed(job, crew, reason=Cause.INVALID_SPEC, message=message, now=now)
-    if status.start_time is None:
-        status = status.model_copy(update={"start_time": now})
     return _amended(job, plan, status, requeue_after=0.0)
 
 
@@ -73,7 +70,7 @@ def _passing(job: Job, plan: Plan, outcome: Outcome, failure: CreateFailure, *, 
     return _amended(job, plan, status, requeue_after=max(SOON, failure.retry_after or 0.0))
 
 
-def _held_back(job: Job, plan: Plan, failures: Sequence[CreateFailure], worst: CreateFailure, *, now: datetime) -> Plan:
+def _held_back(job: Job, plan: Plan, worst: CreateFailure, *, now: datetime) -> Plan:
     """Wait with nothing held, for about as long as the job has waited already."""
     quota = worst.failure is FailureKind.QUOTA_EXCEEDED
     cause = Cause.QUOTA_EXCEEDED if quota else Cause.CREATE_ERROR
