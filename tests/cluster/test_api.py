@@ -87,10 +87,11 @@ CHANGES: Mapping[str, Any] = {
     "scheduling": {"schedulerName": "other"},
 }
 EDITS: Mapping[str, Any] = {
-    "suspend": False,
-    "deadlines": {"starting": 60},
+    "suspend": True,
+    "ttlSecondsAfterFinished": 60,
+    "deadlines": {"starting": 60, "queued": 600, "active": 600, "stalled": 600},
     "restart": {"maxRestarts": 7},
-    "cleanup": "Running",
+    "cleanup": "All",
 }
 
 

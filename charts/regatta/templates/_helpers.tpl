@@ -54,7 +54,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "regatta.jobRules" -}}
 - apiGroups: [regatta.dev]
   resources: [trainingjobs]
-  verbs: [get, list, watch]
+  # delete: spec.ttlSecondsAfterFinished.
+  verbs: [get, list, watch, delete]
 - apiGroups: [regatta.dev]
   resources: [trainingjobs/status]
   verbs: [patch]
@@ -67,6 +68,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   verbs: [get, list, watch, create, delete]
 - apiGroups: [""]
   resources: [services, configmaps]
+  verbs: [get, create, delete]
+# Gangs, where the cluster has Kubernetes' own gang scheduling.
+- apiGroups: [scheduling.k8s.io]
+  resources: [podgroups]
   verbs: [get, create, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]

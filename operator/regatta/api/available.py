@@ -24,8 +24,6 @@ class Asks(enum.Enum):
     """Only the values listed ask for something that is not there."""
     BY_ANY_PART = enum.auto()
     """An object without any of its parts asks for nothing."""
-    BY_ANY_ITEM = enum.auto()
-    """An empty list asks for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +51,6 @@ class Unavailable:
                 return isinstance(value, str | bool) and value in self.which
             case Asks.BY_ANY_PART:
                 return isinstance(value, Mapping) and any(value.get(part) is not None for part in self.which)
-            case Asks.BY_ANY_ITEM:
-                return bool(value)
             case Asks.BY_BEING_THERE:
                 return value is not None
 
@@ -70,8 +66,6 @@ class Unavailable:
             case Asks.BY_ANY_PART:
                 parts = " || ".join(f"has(self.{self.path}.{part})" for part in self.which)
                 yield f"!({there} && ({parts}))", self.message(None)
-            case Asks.BY_ANY_ITEM:
-                yield f"!({there} && self.{self.path}.size() > 0)", self.message(None)
             case Asks.BY_BEING_THERE:
                 yield f"!({there})", self.message(None)
 
@@ -108,29 +102,5 @@ NOT_YET: Final = (
         asks=Asks.BY_ANY_PART,
         which=_PREPROCESSING,
         instead="leave it out, and load the data in the program",
-    ),
-    Unavailable(
-        path="scheduling.gang",
-        asks=Asks.BY_ITS_VALUE,
-        which=("Native",),
-        instead="leave it out, or write Auto or None",
-    ),
-    Unavailable(
-        path="restart.rules",
-        asks=Asks.BY_ANY_ITEM,
-        instead="leave it out; failures of the program count against restart.maxRestarts",
-    ),
-    Unavailable(path="deadlines.queued", instead="leave it out"),
-    Unavailable(path="deadlines.active", instead="leave it out"),
-    Unavailable(path="deadlines.stalled", instead="leave it out"),
-    Unavailable(path="ttlSecondsAfterFinished", instead="leave it out, and delete the job when you are done with it"),
-    Unavailable(
-        path="suspend",
-        asks=Asks.BY_ITS_VALUE,
-        which=(True,),
-        instead="delete the job, and create it again to start it anew",
-    ),
-    Unavailable(
-        path="cleanup", asks=Asks.BY_ITS_VALUE, which=("All", "None"), instead="leave it out, or write Running"
     ),
 )

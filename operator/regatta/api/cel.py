@@ -109,6 +109,12 @@ _OF_THE_JOB: Final = (
     ),
     Rule(
         at="spec",
+        field="deadlines.stalled",
+        rule="self.runtime != 'Off' || !has(self.deadlines) || !has(self.deadlines.stalled)",
+        message="needs the runtime, which sees the program's steps; leave it out, or leave out runtime: Off",
+    ),
+    Rule(
+        at="spec",
         field="gpuResource",
         rule="self.gpuResource.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$')",
         message="an extended resource is called DOMAIN/NAME, such as nvidia.com/gpu",

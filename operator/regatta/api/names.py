@@ -25,6 +25,7 @@ __all__ = [
     "SHORT_NAME",
     "TRAINER",
     "VERSION",
+    "group_name",
     "is_dns_label",
     "pod_name",
     "service_name",
@@ -64,6 +65,11 @@ def is_dns_label(text: str) -> bool:
 def pod_name(job: str, attempt: int, index: int) -> str:
     """Name and host name of one worker's pod: NAME-ATTEMPT-INDEX, distinct for every (attempt, index) of a job."""
     return _fit(job, f"-{attempt}-{index}")
+
+
+def group_name(job: str, attempt: int) -> str:
+    """Name of the PodGroup that holds the workers of one attempt together."""
+    return _fit(job, f"-{attempt}")
 
 
 def service_name(job: str) -> str:

@@ -33,6 +33,11 @@ def violations(spec: TrainingJobSpec) -> Iterator[Problem]:
     yield from _program(spec)
     if spec.gpu_resource and not _RESOURCE.fullmatch(spec.gpu_resource):
         yield Problem("spec.gpuResource", "an extended resource is called DOMAIN/NAME, such as nvidia.com/gpu")
+    if spec.runtime is Runtime.OFF and spec.deadlines.stalled is not None:
+        yield Problem(
+            "spec.deadlines.stalled",
+            "needs the runtime, which sees the program's steps; leave it out, or leave out runtime: Off",
+        )
     if spec.source is not None:
         yield from _source(spec.source)
     yield from variable_problems(spec.env, path="spec.env")

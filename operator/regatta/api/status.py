@@ -20,6 +20,7 @@ __all__ = [
     "Condition",
     "ConditionType",
     "Failure",
+    "FailureAction",
     "Phase",
     "Progress",
     "TrainingJobStatus",
@@ -101,6 +102,14 @@ FAILURE_CAUSES: Final = (
 """Causes by which an attempt fails; the others hinder a job from starting, or end it at once."""
 
 
+class FailureAction(enum.StrEnum):
+    """What was done about a failure."""
+
+    RESTARTED_IN_PLACE = "RestartedInPlace"
+    NEW_ATTEMPT = "NewAttempt"
+    JOB_FAILED = "JobFailed"
+
+
 class ConditionType(enum.StrEnum):
     """Facts that `kubectl wait --for=condition=...` can wait for."""
 
@@ -110,12 +119,13 @@ class ConditionType(enum.StrEnum):
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     SUSPENDED = "Suspended"
+    GANG_SCHEDULED = "GangScheduled"
 
 
 class Condition(StatusModel):
     """One fact about the job, in the form of metav1.Condition."""
 
-    type: str = Field(description="Accepted, Scheduled, Running, Succeeded, Failed or Suspended.")
+    type: str = Field(description="Accepted, Scheduled, GangScheduled, Running, Succeeded, Failed or Suspended.")
     status: str = Field(description="True, False or Unknown.")
     reason: str = Field(description="One word that says why.")
     message: Message = Field(default="", description="A sentence that says why.")
@@ -150,8 +160,12 @@ class Failure(StatusModel):
     exit_code: int | None = Field(default=None, description="Exit code of the program, where it had one.")
     message: Message = Field(default="", description="What happened, in a sentence.")
     at: Time = Field(description="When it failed.")
+    action: FailureAction | None = Field(
+        default=None,
+        description="What was done: RestartedInPlace (the pods stayed), NewAttempt (new pods) or JobFailed.",
+    )
     lost_seconds: float | None = Field(
-        default=None, description="Training time that has to be done again, where that is known."
+        default=None, description="Seconds from the failure until training went on, where it did."
     )
 
 
@@ -181,6 +195,7 @@ class TrainingJobStatus(StatusModel):
     phase: Phase | None = Field(
         default=None, description="Queued, Starting, Running, Restarting, Suspended, Succeeded or Failed."
     )
+    phase_since: Time | None = Field(default=None, description="Since when the job is in this phase.")
     reason: str = Field(default="", description="One word that says why the job is in this phase.")
     message: Message = Field(default="", description="What happens or hinders, and what to do about it.")
     attempt: int = Field(default=0, description="Number of the current attempt; 0 before the first.")
@@ -192,12 +207,21 @@ class TrainingJobStatus(StatusModel):
     workers: Workers = Field(default=Workers(), description="How many workers there are, by how far they have come.")
     start_time: Time | None = Field(default=None, description="When the operator first took up the job.")
     running_since: Time | None = Field(default=None, description="Since when all training processes run.")
+    active_seconds: int = Field(
+        default=0, description="Seconds in phase Running before runningSince, over all attempts."
+    )
     completion_time: Time | None = Field(default=None, description="When the job ended.")
     next_try_time: Time | None = Field(
         default=None, description="When the operator tries again: the end of a pause before a restart or a creation."
     )
     restarts_used: int = Field(
         default=0, description="How much of restart.maxRestarts is spent, in-place restarts and attempts together."
+    )
+    restarts_in_place: int = Field(
+        default=0, description="How often the crew was restarted inside its living pods, over all attempts."
+    )
+    attempt_restarts: int = Field(
+        default=0, description="How many of restartsInPlace belong to the current attempt and are accounted for."
     )
     failures: Annotated[tuple[Failure, ...], AfterValidator(_newest)] = Field(
         default=(), description="The last ten failures, newest last."

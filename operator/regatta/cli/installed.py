@@ -45,7 +45,8 @@ def operators(cluster: Cluster) -> list[Operator]:
 
 def installed_settings(cluster: Cluster) -> Installation:
     """Images and abilities that the cluster's operator gives to jobs; raises `ClusterError` without exactly one."""
-    from regatta.control.settings import image_volumes, parse
+    from regatta.control.settings import image_volumes, parse, serves
+    from regatta.kube.resources import POD_GROUPS
 
     found = operators(cluster)
     if len(found) != 1:
@@ -58,7 +59,16 @@ def installed_settings(cluster: Cluster) -> Installation:
         framework_images=settings.framework_images,
         image_pull_policy=settings.image_pull_policy,
         image_volumes=image_volumes(settings.injection, cluster.get("/version")),
+        native_gang=serves(_discovered(cluster, POD_GROUPS.api_root), POD_GROUPS.plural),
     )
+
+
+def _discovered(cluster: Cluster, path: str) -> Mapping[str, Any]:
+    """What the API server says at the path of a group and version; nothing where it serves none."""
+    try:
+        return cluster.get(path)
+    except NotFoundError:
+        return {}
 
 
 def version_lines(cluster: Cluster) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ from regatta.control.jobs import JobCache
 from regatta.control.leading import Leader, World
 from regatta.control.logs import about
 from regatta.control.queue import KeyedQueue
-from regatta.control.settings import Settings, image_volumes
+from regatta.control.settings import Settings, image_volumes, serves
 from regatta.control.slim_kopf import kopf
 from regatta.control.stopping import Stop, Stopped
 from regatta.errors import RegattaError
@@ -30,7 +30,7 @@ from regatta.kube import config
 from regatta.kube.client import Client
 from regatta.kube.errors import ApiError, NotFound
 from regatta.kube.informer import PodInformer
-from regatta.kube.resources import TRAINING_JOBS
+from regatta.kube.resources import POD_GROUPS, TRAINING_JOBS
 from regatta.kube.store import JobKey, PodStore
 from regatta.plan.model import Installation
 from regatta.telemetry.metrics import Metrics
@@ -119,12 +119,12 @@ class Operator:
         # Without the CRD kopf would find nothing to watch, and never look again.
         self._health.waiting_for(f"the CustomResourceDefinition {names.PLURAL}.{names.GROUP}")
         while True:
-            served = await self._patiently(TRAINING_JOBS.api_root)
-            if any(found.get("name") == TRAINING_JOBS.plural for found in served.get("resources", ())):
+            if serves(await self._patiently(TRAINING_JOBS.api_root), TRAINING_JOBS.plural):
                 break
             await asyncio.sleep(RETRY_SECONDS)
         self._health.waiting_for("")
         volumes = image_volumes(settings.injection, version)
+        gang = serves(await self._patiently(POD_GROUPS.api_root), POD_GROUPS.plural)
         _log.info(
             "starting",
             extra=about(
@@ -132,6 +132,7 @@ class Operator:
                 namespaces=list(settings.namespaces) or "all",
                 identity=settings.identity,
                 injection="ImageVolume" if volumes else "InitContainer",
+                gang="Native" if gang else "None",
             ),
         )
         return Installation(
@@ -140,6 +141,7 @@ class Operator:
             framework_images=settings.framework_images,
             image_pull_policy=settings.image_pull_policy,
             image_volumes=volumes,
+            native_gang=gang,
         )
 
     async def _patiently(self, path: str) -> dict[str, Any]:

@@ -137,11 +137,14 @@ class Applier:
         namespace, _ = job
         for delete in queue:
             try:
+                uid = delete.uid or await self._uid(namespace, delete)
+                if uid is None:
+                    continue
                 await self._client.delete(
                     by_kind(delete.kind),
                     namespace=namespace,
                     name=delete.name,
-                    uid=delete.uid,
+                    uid=uid,
                     grace_seconds=delete.grace_seconds,
                     flow=job,
                 )
@@ -149,6 +152,11 @@ class Applier:
                 pass  # gone, or the name belongs to a later object
             except ApiError as error:
                 errors.append(error)
+
+    async def _uid(self, namespace: str, delete: Delete) -> str | None:
+        """uid of the object that bears the name, None when it is not the plan's to delete; NotFound when none is."""
+        metadata = (await self._client.get(by_kind(delete.kind), namespace=namespace, name=delete.name))["metadata"]
+        return str(metadata["uid"]) if _controller(metadata) == delete.owner else None
 
 
 def failure_kind(error: ApiError) -> FailureKind:

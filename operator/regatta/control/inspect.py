@@ -1,4 +1,4 @@
-"""What the cluster says about a pod that hangs and whose own status is silent: its Warning events."""
+"""What the cluster says where pods are silent: Warning events of one that hangs, and conditions of a PodGroup."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from regatta.kube.client import Client
-from regatta.kube.resources import CORE_EVENTS
+from regatta.kube.errors import NotFound
+from regatta.kube.resources import CORE_EVENTS, POD_GROUPS
 from regatta.kube.wire import decode
-from regatta.plan.model import PodFacts
+from regatta.plan.model import GroupFacts, PodFacts
 
-__all__ = ["latest_warnings"]
+__all__ = ["group_facts", "latest_warnings"]
 
 MAX_EVENTS: Final = 50
 
@@ -27,6 +28,20 @@ async def latest_warnings(client: Client, pods: Iterable[PodFacts]) -> dict[str,
         if events:
             found[pod.name] = max(events, key=_last_seen)["message"]
     return found
+
+
+async def group_facts(client: Client, *, namespace: str, name: str) -> GroupFacts | None:
+    """What the scheduler says of a PodGroup that it has not scheduled; None when there is no such PodGroup."""
+    try:
+        group = await client.get(POD_GROUPS, namespace=namespace, name=name)
+    except NotFound:
+        return None
+    for condition in (group.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "PodGroupInitiallyScheduled" and condition.get("status") == "False":
+            return GroupFacts(
+                name=name, reason=str(condition.get("reason") or ""), message=str(condition.get("message") or "")
+            )
+    return GroupFacts(name=name)
 
 
 def _last_seen(event: dict[str, Any]) -> str:

@@ -137,7 +137,7 @@ class Leader:
             pods=world.pods,
             events=events,
             installation=installation,
-            progress=poller.latest,
+            heard=poller.latest,
         )
         async with asyncio.TaskGroup() as group:
             background = [

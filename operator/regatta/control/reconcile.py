@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from regatta.api.status import Phase, Progress, TrainingJobStatus
+from regatta.api.status import Phase, TrainingJobStatus
 from regatta.control.apply import Applier
 from regatta.control.events import EventSink
-from regatta.control.inspect import latest_warnings
+from regatta.control.inspect import group_facts, latest_warnings
 from regatta.control.jobs import CachedJob, JobCache
 from regatta.control.logs import about
 from regatta.control.patch import merge_patch
@@ -23,8 +23,9 @@ from regatta.kube.client import Client
 from regatta.kube.errors import ApiError, Conflict, NotFound
 from regatta.kube.resources import TRAINING_JOBS
 from regatta.kube.store import JobKey, PodStore
-from regatta.plan.model import Delete, Installation, Job, Observed, Plan
+from regatta.plan.model import Delete, GroupFacts, Installation, Job, Observed, Plan
 from regatta.plan.plan import orphans, plan
+from regatta.plan.report import CrewWords
 from regatta.plan.settle import settle
 
 __all__ = ["Reconciler", "Turn"]
@@ -33,7 +34,8 @@ AGAIN: Final = 0.0
 IDLE_SECONDS: Final = 0.5
 PATIENCE: Final = 3.0
 OPERATOR_ERROR: Final = "OperatorError"
-WARNINGS_KEPT: Final = 4096
+LOOK_AGAIN: Final = timedelta(seconds=4)
+LOOKS_KEPT: Final = 4096
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ class Reconciler:
         pods: PodStore,
         events: EventSink,
         installation: Installation,
-        progress: Callable[[JobKey], Progress | None] = lambda _: None,
+        heard: Callable[[JobKey], CrewWords | None] = lambda _: None,
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._client = client
@@ -71,9 +73,10 @@ class Reconciler:
         self._applier = Applier(client, pods)
         self._events = events
         self._installation = installation
-        self._progress = progress
+        self._heard = heard
         self._now = now
         self._warnings: dict[JobKey, dict[str, str]] = {}
+        self._groups: dict[JobKey, tuple[datetime, GroupFacts]] = {}
 
     async def reconcile(self, key: JobKey) -> Turn:
         """One turn for the job of this namespace and name."""
@@ -86,7 +89,8 @@ class Reconciler:
         observed = Observed(
             installation=self._installation,
             pods=self._pods.pods(key),
-            progress=self._progress(key),
+            crew=self._heard(key),
+            group=self._groups[key][1] if key in self._groups else None,
             warnings=self._warnings.get(key, {}),
         )
         decided = plan(job, observed, self._now())
@@ -118,6 +122,10 @@ class Reconciler:
             await self._inspect(key, decided.inspect)
         elif key in self._warnings:
             del self._warnings[key]
+        if decided.inspect_group:
+            await self._inspect_group(key, decided.inspect_group)
+        else:
+            self._groups.pop(key, None)
         after = decided.requeue_after
         if after is not None and not changed:
             after = max(after, IDLE_SECONDS)  # a turn that changed nothing is never worth repeating at once
@@ -141,6 +149,7 @@ class Reconciler:
     async def _without_job(self, key: JobKey) -> Turn:
         """Pods whose job we don't know: ask for it, and delete them when it is really gone."""
         self._warnings.pop(key, None)
+        self._groups.pop(key, None)
         if not self._leftovers(key):
             return Turn(result="gone")
         namespace, name = key
@@ -203,9 +212,26 @@ class Reconciler:
         except ApiError as error:
             _log.warning("could not read events: %s", error, extra=about(namespace=key[0], job=key[1]))
             return
-        if len(self._warnings) >= WARNINGS_KEPT:
-            self._warnings.pop(next(iter(self._warnings)))
-        self._warnings[key] = found
+        _keep(self._warnings, key, found)
+
+    async def _inspect_group(self, key: JobKey, name: str) -> None:
+        now = self._now()
+        if key in self._groups and now - self._groups[key][0] < LOOK_AGAIN:
+            return  # every pod of a gang that waits has news from the scheduler, and each wakes the job
+        try:
+            found = await group_facts(self._client, namespace=key[0], name=name)
+        except ApiError as error:
+            _log.warning("could not read a PodGroup: %s", error, extra=about(namespace=key[0], job=key[1]))
+            return
+        if found is not None:
+            _keep(self._groups, key, (now, found))
+
+
+def _keep(memory: dict[JobKey, Any], key: JobKey, value: Any) -> None:
+    """Remember within bounds: what is dropped is only read again."""
+    if len(memory) >= LOOKS_KEPT:
+        memory.pop(next(iter(memory)))
+    memory[key] = value
 
 
 def _fields(job: Job) -> dict[str, Any]:

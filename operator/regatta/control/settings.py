@@ -18,7 +18,7 @@ from regatta.api.names import is_dns_label
 from regatta.api.spec import Framework
 from regatta.errors import ConfigurationError
 
-__all__ = ["ENVIRONMENT_PREFIX", "Settings", "image_volumes", "parse"]
+__all__ = ["ENVIRONMENT_PREFIX", "Settings", "image_volumes", "parse", "serves"]
 
 ENVIRONMENT_PREFIX: Final = "REGATTA_OPERATOR_"
 INJECTIONS: Final = ("Auto", "ImageVolume", "InitContainer")
@@ -181,3 +181,8 @@ def image_volumes(injection: str, version: Mapping[str, Any]) -> bool:
             f"the API server's version can't be read ({version}); set --injection to ImageVolume or InitContainer"
         ) from error
     return (major, minor) >= (1, 35)
+
+
+def serves(discovered: Mapping[str, Any], plural: str) -> bool:
+    """Whether the API server serves a resource, given what it says at the path of its group and version."""
+    return any(found.get("name") == plural for found in discovered.get("resources") or ())

@@ -14,6 +14,7 @@ __all__ = [
     "EVENTS",
     "LEASES",
     "PODS",
+    "POD_GROUPS",
     "SERVICES",
     "TRAINING_JOBS",
     "Resource",
@@ -57,6 +58,8 @@ class Resource:
 
 
 PODS: Final = Resource("Pod", "pods")
+POD_GROUPS: Final = Resource("PodGroup", "podgroups", "scheduling.k8s.io", "v1beta1")
+"""Gangs as kube-scheduler knows them."""
 SERVICES: Final = Resource("Service", "services")
 CONFIG_MAPS: Final = Resource("ConfigMap", "configmaps")
 EVENTS: Final = Resource("Event", "events", "events.k8s.io")
@@ -66,7 +69,9 @@ CORE_EVENTS: Final = Resource("Event", "events")
 LEASES: Final = Resource("Lease", "leases", "coordination.k8s.io")
 TRAINING_JOBS: Final = Resource(names.KIND, names.PLURAL, names.GROUP, names.VERSION)
 
-_BY_KIND: Final = {resource.kind: resource for resource in (PODS, SERVICES, CONFIG_MAPS, EVENTS, LEASES, TRAINING_JOBS)}
+_BY_KIND: Final = {
+    resource.kind: resource for resource in (PODS, POD_GROUPS, SERVICES, CONFIG_MAPS, EVENTS, LEASES, TRAINING_JOBS)
+}
 
 
 def by_kind(kind: str) -> Resource:

@@ -5,8 +5,7 @@ Exit code 137 alone never means out of memory: every SIGKILL gives it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -52,8 +51,6 @@ class Verdict:
     pod: str = ""
     node: str = ""
     exit_code: int | None = None
-    restarts: int = 0
-    """In-place restarts the crew used before it gave up."""
     symptom: bool = False
     """Whether this only tells that somebody else of the crew was lost; the culprit may be reported in a moment."""
 
@@ -65,7 +62,7 @@ def first_failure(crew: Crew, *, all_created: bool, now: datetime) -> Verdict | 
     """
     verdicts = [_verdict(pod, now=now) for pod in crew.members.values() if has_failed(pod)]
     if verdicts:
-        return _culprit(verdicts, restarts=crew.restarts_in_place)
+        return min(verdicts, key=lambda verdict: (verdict.symptom, verdict.at))
     if all_created and crew.missing:
         worker = crew.missing[0]
         others = f" and {len(crew.missing) - 1} more" if len(crew.missing) > 1 else ""
@@ -73,14 +70,8 @@ def first_failure(crew: Crew, *, all_created: bool, now: datetime) -> Verdict | 
             cause=Cause.POD_DELETED,
             message=f"the pod of worker {worker}{others} was deleted by somebody else",
             at=now,
-            restarts=crew.restarts_in_place,
         )
     return None
-
-
-def _culprit(verdicts: Iterable[Verdict], *, restarts: int) -> Verdict:
-    """The earliest failure that is not a mere consequence of another, with the crew's own count of restarts."""
-    return replace(min(verdicts, key=lambda verdict: (verdict.symptom, verdict.at)), restarts=restarts)
 
 
 def _verdict(pod: PodFacts, *, now: datetime) -> Verdict:
@@ -118,6 +109,8 @@ def _cause(pod: PodFacts, trainer: ContainerFacts | None, *, report: CrewReport 
         return Cause.CREW_LOST, report.message if report is not None else f"{who} lost its crew"
     if pod.deleting_since is not None:
         return Cause.POD_DELETED, f"the pod of {who} was deleted by somebody else"
+    if trainer.terminated_reason == "ContainerStatusUnknown":
+        return Cause.NODE_LOST, f"node {pod.node} lost sight of {who}: {trainer.termination_message or pod.message}"
     if trainer.terminated_reason in {"StartError", "ContainerCannotRun"}:
         return Cause.USER_ERROR, f"{who}: the image cannot start the command: {trainer.termination_message}"
     if report is not None and report.message:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from regatta.api.status import Condition, ConditionType
+from regatta.api.status import Cause, Condition, ConditionType, Phase
+from regatta.plan.crew import Crew
+from regatta.plan.model import Job
+from regatta.plan.obstacle import Obstacle
 
-__all__ = ["find", "with_condition"]
+__all__ = ["conditions_of", "find", "with_condition"]
 
 
 def find(conditions: Sequence[Condition], type_: ConditionType) -> Condition | None:
@@ -40,3 +43,35 @@ def with_condition(
     if earlier is None:
         return (*conditions, stated)
     return tuple(stated if condition.type == type_ else condition for condition in conditions)
+
+
+def conditions_of(
+    job: Job, crew: Crew | None, *, phase: Phase, obstacle: Obstacle | None = None, now: datetime
+) -> tuple[Condition, ...]:
+    """Conditions of a job that has not ended: Accepted, Scheduled, Running, and Suspended once it ever was."""
+    stated = job.status.conditions
+    scheduled = crew is not None and crew.all_scheduled
+    unplaced = obstacle is not None and obstacle.cause is Cause.UNSCHEDULABLE
+    facts = [
+        (ConditionType.ACCEPTED, True, "Valid", "the spec is valid"),
+        (
+            ConditionType.SCHEDULED,
+            scheduled,
+            "AllWorkers" if scheduled else Cause.UNSCHEDULABLE.value if unplaced else "Waiting",
+            obstacle.message if obstacle is not None and unplaced else "",
+        ),
+        (
+            ConditionType.RUNNING,
+            phase is Phase.RUNNING,
+            "Training" if phase is Phase.RUNNING else phase.value,
+            "",
+        ),
+    ]
+    if phase is Phase.SUSPENDED or find(stated, ConditionType.SUSPENDED) is not None:
+        suspended = phase is Phase.SUSPENDED
+        facts.append((ConditionType.SUSPENDED, suspended, "Suspended" if suspended else "Resumed", ""))
+    for type_, holds, reason, message in facts:
+        stated = with_condition(
+            stated, type_, holds=holds, reason=reason, message=message, now=now, generation=job.generation
+        )
+    return stated

@@ -9,7 +9,7 @@ from datetime import datetime
 from regatta.api import names
 from regatta.api.status import Workers
 from regatta.plan.model import ContainerFacts, PodFacts
-from regatta.plan.report import CrewReport, read_report
+from regatta.plan.report import CrewFailure, CrewReport, read_report
 
 __all__ = ["Crew", "has_failed", "has_succeeded", "is_over", "is_training", "report_of", "trainer_of"]
 
@@ -53,6 +53,11 @@ class Crew:
         return tuple(worker for worker in range(self.desired) if worker not in self.members)
 
     @property
+    def all_pods(self) -> tuple[PodFacts, ...]:
+        """Members and garbage."""
+        return (*self.members.values(), *self.garbage)
+
+    @property
     def succeeded(self) -> int:
         """Workers whose training container ended with 0; sidecars have no say."""
         return sum(map(has_succeeded, self.members.values()))
@@ -89,10 +94,14 @@ class Crew:
         return max((pod.ready_at for pod in self.members.values() if pod.ready_at is not None), default=None)
 
     @property
-    def restarts_in_place(self) -> int:
-        """In-place restarts as the crew counted them; a pod killed outright left no message, its peers have."""
-        reports = map(report_of, self.members.values())
-        return max((report.restarts for report in reports if report is not None), default=0)
+    def restarts_in_place(self) -> tuple[int, tuple[CrewFailure, ...]]:
+        """In-place restarts as the pods' last words count them, and the latest of them one by one.
+
+        A pod killed outright left no message; its peers have.
+        """
+        reports = [report for report in map(report_of, self.members.values()) if report is not None]
+        longest = max(reports, key=lambda report: report.restarts, default=None)
+        return (0, ()) if longest is None else (longest.restarts, longest.failures)
 
     def count(self) -> Workers:
         """The workers by how far they have come, as the status tells it."""

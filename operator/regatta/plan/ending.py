@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
+from regatta.api import names
+from regatta.api.spec import Cleanup
 from regatta.api.status import Cause, ConditionType, Phase, Progress, TrainingJobStatus, Workers
 from regatta.plan.conditions import with_condition
-from regatta.plan.crew import Crew, report_of
-from regatta.plan.model import Job
+from regatta.plan.crew import Crew, is_over, report_of
+from regatta.plan.model import Delete, Job, Observed, Plan, PodFacts
 
-__all__ = ["failed", "refused", "succeeded"]
+__all__ = ["clean_up", "deletes_of", "failed", "refused", "succeeded"]
+
+
+def clean_up(job: Job, observed: Observed, *, now: datetime) -> Plan:
+    """After the end: pods as `spec.cleanup` says, the job itself when its time is up; the status stays as it is."""
+    status, spec = job.status, job.spec
+    cleanup = Cleanup.RUNNING if spec is None else spec.cleanup
+    match cleanup:
+        case Cleanup.RUNNING:
+            deletes = deletes_of(pod for pod in observed.pods if not is_over(pod))
+        case Cleanup.ALL:
+            deletes = deletes_of(observed.pods)
+        case Cleanup.NONE:
+            deletes = ()
+    ttl = None if spec is None else spec.ttl_seconds_after_finished
+    if ttl is None or status.completion_time is None:
+        return Plan(status=status, deletes=deletes)
+    left = ttl - (now - status.completion_time).total_seconds()
+    if left <= 0:
+        deletes = (*deletes, Delete(kind=names.KIND, name=job.name, uid=job.uid))
+    return Plan(status=status, deletes=deletes, requeue_after=left if left > 0 else None)
+
+
+def deletes_of(pods: Iterable[PodFacts]) -> tuple[Delete, ...]:
+    """Deletes for these pods; whatever is terminating already is left to end."""
+    return tuple(Delete(kind="Pod", name=pod.name, uid=pod.uid) for pod in pods if pod.deleting_since is None)
 
 
 def refused(job: Job, *, now: datetime) -> TrainingJobStatus:
@@ -36,14 +64,12 @@ def refused(job: Job, *, now: datetime) -> TrainingJobStatus:
 
 
 def succeeded(job: Job, crew: Crew, *, now: datetime) -> TrainingJobStatus:
-    """Status of a job whose workers all ended with 0; restarts the crew made in place are accounted for."""
-    used = job.status.restarts_used + crew.restarts_in_place
+    """Status of a job whose workers all ended with 0."""
+    used = job.status.restarts_used
     words = f"all {crew.desired} workers ended with exit code 0"
     if used:
         words += f" after {used} restart{'s' if used > 1 else ''}"
-    recorded = job.status.model_copy(
-        update={"restarts_used": used, "progress": _last_progress(crew, now=now) or job.status.progress}
-    )
+    recorded = job.status.model_copy(update={"progress": _last_progress(crew, now=now) or job.status.progress})
     return _ended(
         job, recorded, phase=Phase.SUCCEEDED, reason="Completed", message=words, workers=_final(crew), now=now
     )

@@ -13,8 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from regatta.api.spec import TrainingJobSpec
-from regatta.api.status import Progress, TrainingJobStatus
+from regatta.api.status import TrainingJobStatus
 from regatta.api.validate import Problem
+from regatta.plan.report import CrewWords
 
 __all__ = [
     "ContainerFacts",
@@ -23,6 +24,7 @@ __all__ = [
     "Delete",
     "Event",
     "FailureKind",
+    "GroupFacts",
     "Installation",
     "Job",
     "Observed",
@@ -104,6 +106,16 @@ class PodFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupFacts:
+    """What the scheduler says of an attempt's PodGroup."""
+
+    name: str
+    reason: str = ""
+    """Why the group is not scheduled, in one word; empty while nothing is said, or when it is."""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
     """What this installation of the operator gives to every job: images, injection and cluster abilities."""
 
@@ -116,6 +128,8 @@ class Installation:
     image_pull_policy: str = "IfNotPresent"
     image_volumes: bool = True
     """Whether the cluster mounts images as volumes; else the runtime is copied by an init container."""
+    native_gang: bool = False
+    """Whether the cluster serves the PodGroups of Kubernetes' own gang scheduling."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +139,10 @@ class Observed:
     installation: Installation
     pods: tuple[PodFacts, ...] = ()
     """All pods labelled with the job's name in its namespace, whoever owns them, of all attempts."""
-    progress: Progress | None = None
-    """Latest progress read from worker 0, None when none was read."""
+    crew: CrewWords | None = None
+    """What worker 0's launcher told last while it ran, None when it was never heard."""
+    group: GroupFacts | None = None
+    """The attempt's PodGroup, where a plan asked to inspect it."""
     warnings: Mapping[str, str] = field(default_factory=dict)
     """Message of the latest Warning event by pod name, for the pods a plan asked to inspect."""
 
@@ -136,7 +152,7 @@ class Create:
     """An object to create under a deterministic name; an object of ours that already has the name is success."""
 
     kind: str
-    """Pod, Service or ConfigMap."""
+    """Pod, PodGroup, Service or ConfigMap."""
     name: str
     body: Mapping[str, Any]
 
@@ -146,9 +162,12 @@ class Delete:
     """An object to delete; the uid is a precondition, so a later object of the same name is never hit."""
 
     kind: str
-    """Pod, Service, ConfigMap or TrainingJob."""
+    """Pod, PodGroup, Service, ConfigMap or TrainingJob."""
     name: str
-    uid: str
+    uid: str = ""
+    """Empty for an object that is not watched: then it is read first, and deleted only if `owner` controls it."""
+    owner: str = ""
+    """uid of the controlling TrainingJob, needed where the object's own is not known."""
     grace_seconds: int | None = None
     """None leaves the object's own grace period."""
 
@@ -178,6 +197,8 @@ class Plan:
     events: tuple[Event, ...] = ()
     inspect: tuple[str, ...] = ()
     """Pods whose Warning events should be read before the next plan: they hang and do not say why."""
+    inspect_group: str = ""
+    """Name of the PodGroup that should be read before the next plan: its pods wait for nodes."""
     requeue_after: float | None = None
     """Seconds until the plan must be made again even if nothing is observed to change."""
 

@@ -12,19 +12,24 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from regatta.api.spec import Action, TrainingJobSpec
-from regatta.api.status import MAX_FAILURES, Cause, Condition, ConditionType, Failure, Phase, TrainingJobStatus, Workers
+from regatta.api.spec import TrainingJobSpec
+from regatta.api.status import FailureAction, Phase, TrainingJobStatus, Workers
 from regatta.api.validate import Problem
 from regatta.plan import ending
+from regatta.plan.accounts import with_failure, with_losses_known, with_restarts_in_place
 from regatta.plan.causes import Verdict, first_failure
-from regatta.plan.conditions import with_condition
-from regatta.plan.crew import Crew, has_failed, has_succeeded, is_over
-from regatta.plan.gang import gang_for
+from regatta.plan.conditions import conditions_of
+from regatta.plan.crew import Crew, has_failed, has_succeeded
+from regatta.plan.deadlines import active_seconds, next_alarm, overdue
+from regatta.plan.gang import gang_for, with_gang_condition
 from regatta.plan.model import Create, Delete, Job, Observed, Plan, PodFacts
 from regatta.plan.obstacle import Obstacle, first_obstacle, silent_pods
 from regatta.plan.pods import headless_service, source_config_map, worker_pods
-from regatta.plan.restart import COUNTED, action, pause
-from regatta.plan.story import events_between
+from regatta.plan.progress import latest_progress
+from regatta.plan.restart import COUNTED, decisive_rule, fails, pause
+from regatta.plan.stalling import stalled
+from regatta.plan.story import dated, events_between
+from regatta.plan.suspending import resumed, suspended
 
 __all__ = ["orphans", "plan"]
 
@@ -32,6 +37,7 @@ SYMPTOM_GRACE: Final = timedelta(seconds=3)
 """How long a failure that only tells of a lost peer may wait for that peer's own report."""
 INSPECT_EVERY: Final = 5.0
 """Seconds between looks at the events of a pod that hangs silently."""
+LONGEST_INSPECT: Final = 60.0
 
 
 def plan(job: Job, observed: Observed, now: datetime) -> Plan:
@@ -42,35 +48,65 @@ def plan(job: Job, observed: Observed, now: datetime) -> Plan:
     now = now.replace(microsecond=0)
     status = job.status
     if status.phase is not None and status.phase.terminal:
-        return _clean_up(job, observed)
+        return ending.clean_up(job, observed, now=now)
     if status.attempt == 0 and (job.spec is None or job.problems):
-        return _recorded(job, ending.refused(job, now=now))
+        return _recorded(job, ending.refused(job, now=now), now=now)
     spec = job.spec
     if spec is None:
         # A running job whose spec an older operator accepted is left alone: ending it would help nobody.
         return Plan(status=status)
     if status.attempt == 0 and not _has_image(spec, observed):
         missing = Problem("spec.image", f"this installation has no image for {spec.framework}; name one")
-        return _recorded(job, ending.refused(replace(job, problems=(missing,)), now=now))
+        return _recorded(job, ending.refused(replace(job, problems=(missing,)), now=now), now=now)
     attempt = max(1, status.attempt)
     crew = Crew.muster(observed.pods, uid=job.uid, attempt=attempt, desired=spec.workers)
     if status.attempt == 0 and crew.members:
         job = _begun(job, crew, attempt=attempt, now=now)
+    job = replace(job, status=with_restarts_in_place(job, spec, crew, observed.crew, now=now))
+    decided = _decide(job, spec, crew, observed=observed, now=now)
+    # A plan to create says nothing of what hindered the creation so far; the stored status does.
+    hindrance = job.status.message if decided.creates else decided.status.message
+    late = overdue(spec, decided.status, crew, hindrance=hindrance, now=now)
+    if late is not None:
+        over = ending.failed(job, crew, reason=late.reason, message=late.message, now=now)
+        return _recorded(job, over, now=now)
+    return _with_alarm(decided, spec, crew, observed=observed, now=now)
+
+
+def orphans(pods: Iterable[PodFacts]) -> tuple[Delete, ...]:
+    """Deletes for the pods of a job that is gone; whatever is terminating already is left to end."""
+    return ending.deletes_of(pods)
+
+
+def _decide(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, now: datetime) -> Plan:
+    """What follows for a job that is valid and has not ended."""
+    status = job.status
+    if crew.succeeded == crew.desired:
+        return _recorded(job, ending.succeeded(job, crew, now=now), now=now)
+    if spec.suspend:
+        if status.phase is not Phase.SUSPENDED:
+            return _recorded(job, suspended(job, now=now), now=now)
+        return Plan(status=status, deletes=orphans(crew.all_pods))
+    if status.phase is Phase.SUSPENDED:
+        return _recorded(job, resumed(job, now=now), now=now)
     if status.next_try_time is not None and now < status.next_try_time:
-        return _hold_nothing(job, crew, now=now)
+        # Nothing is held: an incomplete crew would keep its accelerators from those who could use them.
+        left = (status.next_try_time - now).total_seconds()
+        return Plan(status=status, deletes=orphans(crew.all_pods), requeue_after=left)
     verdict = first_failure(crew, all_created=status.workers.created >= crew.desired, now=now)
+    verdict = verdict or stalled(spec, status, observed.crew, now=now)
     if verdict is not None and status.next_try_time is None:
         return _fail_attempt(job, spec, crew, verdict=verdict, now=now)
-    if crew.succeeded == crew.desired:
-        return _recorded(job, ending.succeeded(job, crew, now=now))
     if crew.missing:
         return _create(job, spec, crew, observed=observed, now=now)
     return _watch(job, spec, crew, observed=observed, now=now)
 
 
-def orphans(pods: Iterable[PodFacts]) -> tuple[Delete, ...]:
-    """Deletes for the pods of a job that is gone; whatever is terminating already is left to end."""
-    return tuple(Delete(kind="Pod", name=pod.name, uid=pod.uid) for pod in pods if pod.deleting_since is None)
+def _with_alarm(decided: Plan, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, now: datetime) -> Plan:
+    """The plan with a look not later than the next deadline of the status it wants."""
+    alarm = next_alarm(spec, decided.status, crew, observed.crew, now=now)
+    looks = [seconds for seconds in (decided.requeue_after, alarm) if seconds is not None]
+    return replace(decided, requeue_after=min(looks, default=None))
 
 
 def _begun(job: Job, crew: Crew, *, attempt: int, now: datetime) -> Job:
@@ -79,7 +115,7 @@ def _begun(job: Job, crew: Crew, *, attempt: int, now: datetime) -> Job:
     told = {
         "attempt": attempt,
         "start_time": job.status.start_time or made,
-        "conditions": _conditions(job, crew, phase=Phase.STARTING, obstacle=None, now=now),
+        "conditions": conditions_of(job, crew, phase=Phase.STARTING, now=now),
     }
     return replace(job, status=job.status.model_copy(update=told))
 
@@ -88,27 +124,10 @@ def _has_image(spec: TrainingJobSpec, observed: Observed) -> bool:
     return bool(spec.image) or spec.framework in observed.installation.framework_images
 
 
-def _recorded(job: Job, status: TrainingJobStatus) -> Plan:
+def _recorded(job: Job, status: TrainingJobStatus, *, now: datetime) -> Plan:
     """A plan that only stores a status, to be acted upon when it has been stored."""
+    status = dated(job.status, status, now=now)
     return Plan(status=status, events=events_between(job.status, status), requeue_after=0.0)
-
-
-def _clean_up(job: Job, observed: Observed) -> Plan:
-    """After the end: what still runs is deleted, what finished stays for its logs, the status stays as it is."""
-    return Plan(
-        status=job.status,
-        deletes=orphans(pod for pod in observed.pods if not is_over(pod)),
-    )
-
-
-def _hold_nothing(job: Job, crew: Crew, *, now: datetime) -> Plan:
-    """During a pause nothing is held: an incomplete crew would keep its accelerators from those who could use them."""
-    assert job.status.next_try_time is not None
-    return Plan(
-        status=job.status,
-        deletes=orphans((*crew.members.values(), *crew.garbage)),
-        requeue_after=(job.status.next_try_time - now).total_seconds(),
-    )
 
 
 def _create(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, now: datetime) -> Plan:
@@ -119,7 +138,8 @@ def _create(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, 
         return Plan(status=job.status, deletes=orphans(crew.garbage))
     attempt = max(1, job.status.attempt)
     left = spec.restart.max_restarts - job.status.restarts_used
-    creates: list[Create] = [headless_service(job), *gang_for(job).children(job, attempt=attempt)]
+    gang = gang_for(spec, observed.installation)
+    creates: list[Create] = [headless_service(job), *gang.children(job, attempt=attempt)]
     source = source_config_map(job)
     if source is not None:
         creates.insert(0, source)
@@ -132,6 +152,7 @@ def _create(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, 
         restarts_left=left - 1 if left > 1 else max(0, left),
     )
     phase = Phase.STARTING if crew.first_scheduled_at else Phase.QUEUED
+    stated = conditions_of(job, crew, phase=phase, now=now)
     status = job.status.model_copy(
         update={
             "observed_generation": job.generation,
@@ -142,34 +163,34 @@ def _create(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, 
             "start_time": job.status.start_time or now,
             "next_try_time": None,
             "workers": crew.count().model_copy(update={"created": crew.desired}),
-            "conditions": _conditions(job, crew, phase=phase, obstacle=None, now=now),
+            "conditions": with_gang_condition(stated, job, spec, crew, observed=observed, now=now),
         }
     )
+    status = dated(job.status, status, now=now)
     return Plan(
         status=status,
         creates=tuple(creates),
-        deletes=orphans(crew.garbage),
+        deletes=(*orphans(crew.garbage), *gang.leftovers(job, attempt=attempt)),
         events=events_between(job.status, status),
     )
 
 
 def _watch(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, now: datetime) -> Plan:
-    """All pods exist: tell how far they are, and give up where a deadline says so."""
+    """All pods exist: tell how far they are."""
     running = job.status.phase is Phase.RUNNING or crew.joined
     since = crew.first_scheduled_at
     phase = Phase.RUNNING if running else Phase.STARTING if since else Phase.QUEUED
     obstacle = None if running else first_obstacle(crew, observed)
     if obstacle is not None and obstacle.fatal:
-        return _recorded(job, ending.failed(job, crew, reason=obstacle.cause, message=obstacle.message, now=now))
-    remaining = None
-    if phase is Phase.STARTING and since is not None and spec.deadlines.starting is not None:
-        remaining = spec.deadlines.starting - (now - since).total_seconds()
-        if remaining <= 0:
-            words = obstacle.message if obstacle else f"{crew.ready} of {crew.desired} workers have joined"
-            message = f"not all workers joined within {spec.deadlines.starting} s (spec.deadlines.starting): {words}"
-            return _recorded(job, ending.failed(job, crew, reason="StartingDeadline", message=message, now=now))
-    reason, message = _words(spec, crew, phase=phase, obstacle=obstacle)
-    status = job.status.model_copy(
+        over = ending.failed(job, crew, reason=obstacle.cause, message=obstacle.message, now=now)
+        return _recorded(job, over, now=now)
+    reason, message = _words(job, spec, crew, phase=phase, obstacle=obstacle)
+    status = job.status
+    if running and status.running_since is None:
+        resumed_at = crew.last_joined_at or now
+        status = with_losses_known(status, resumed_at=resumed_at).model_copy(update={"running_since": resumed_at})
+    stated = conditions_of(job, crew, phase=phase, obstacle=obstacle, now=now)
+    status = status.model_copy(
         update={
             "observed_generation": job.generation,
             "phase": phase,
@@ -177,22 +198,30 @@ def _watch(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, n
             "message": message,
             "attempt": max(1, job.status.attempt),
             "start_time": job.status.start_time or now,
-            "running_since": (job.status.running_since or crew.last_joined_at or now) if running else None,
             "next_try_time": None,
             "workers": crew.count(),
-            "conditions": _conditions(job, crew, phase=phase, obstacle=obstacle, now=now),
-            "progress": observed.progress or job.status.progress,
+            "conditions": with_gang_condition(stated, job, spec, crew, observed=observed, now=now),
+            "progress": latest_progress(job.status.progress, observed.crew),
         }
     )
+    status = dated(job.status, status, now=now)
     inspect = () if running else silent_pods(crew, now=now)
-    waits = [remaining] if remaining is not None else []
+    group = ""
+    waits = []
     if not running and since is not None:
         waits.append(INSPECT_EVERY)
+    elif phase is Phase.QUEUED:
+        group = gang_for(spec, observed.installation).group(job, attempt=status.attempt)
+        if group:
+            # Rarer and rarer, so that a thousand gangs that wait for days cost the API server little.
+            waited = (now - (status.phase_since or now)).total_seconds()
+            waits.append(min(LONGEST_INSPECT, max(INSPECT_EVERY, waited / 4)))
     return Plan(
         status=status,
         deletes=orphans(crew.garbage),
         events=events_between(job.status, status),
         inspect=inspect,
+        inspect_group=group,
         requeue_after=min(waits, default=None),
     )
 
@@ -203,92 +232,52 @@ def _fail_attempt(job: Job, spec: TrainingJobSpec, crew: Crew, *, verdict: Verdi
     wait = SYMPTOM_GRACE - (now - verdict.at)
     if verdict.symptom and alive and wait > timedelta(0):
         return Plan(status=job.status, requeue_after=wait.total_seconds())
-    status = job.status
-    attempt = max(1, status.attempt)
-    spent = status.restarts_used + verdict.restarts + (verdict.cause in COUNTED)
-    failure = Failure(
-        attempt=attempt,
-        cause=verdict.cause,
-        pod=verdict.pod,
-        node=verdict.node,
-        exit_code=verdict.exit_code,
-        message=verdict.message,
-        at=verdict.at,
-    )
-    failures = (*status.failures, failure)[-MAX_FAILURES:]
-    counts = {**status.failure_counts, verdict.cause.value: status.failure_counts.get(verdict.cause, 0) + 1}
-    record = {
-        "observed_generation": job.generation,
-        "failures": failures,
-        "failure_counts": counts,
-        "restarts_used": min(spent, spec.restart.max_restarts),
-    }
-    if action(verdict.cause, spec=spec, restarts_used=spent) is Action.FAIL:
-        recorded = job.status.model_copy(update=record)
-        used = f"; {recorded.restarts_used} of {spec.restart.max_restarts} restarts are used"
-        message = verdict.message + (used if verdict.cause in COUNTED else "")
-        return _recorded(
-            job, ending.failed(job, crew, reason=verdict.cause, message=message, now=now, recorded=recorded)
-        )
-    rest = pause(failures, uid=job.uid, attempt=attempt + 1, now=now)
-    next_try = None if rest < 1 else now + timedelta(seconds=round(rest))
-    phase = Phase.RESTARTING
-    raised = job.status.model_copy(
+    attempt = max(1, job.status.attempt)
+    spent = job.status.restarts_used + (verdict.cause in COUNTED)
+    over = fails(verdict.cause, exit_code=verdict.exit_code, spec=spec, restarts_used=spent)
+    action = FailureAction.JOB_FAILED if over else FailureAction.NEW_ATTEMPT
+    recorded = with_failure(job.status, spec, verdict, action=action)
+    if over:
+        message = verdict.message + _why_over(spec, verdict, recorded)
+        status = ending.failed(job, crew, reason=verdict.cause, message=message, now=now, recorded=recorded)
+        return _recorded(job, status, now=now)
+    rest = pause(recorded.failures, uid=job.uid, attempt=attempt + 1, now=now)
+    raised = recorded.model_copy(
         update={
-            **record,
-            "phase": phase,
+            "observed_generation": job.generation,
+            "phase": Phase.RESTARTING,
             "reason": verdict.cause.value,
             "message": f"attempt {attempt} failed: {verdict.message}",
             "attempt": attempt + 1,
+            "attempt_restarts": 0,
+            "active_seconds": active_seconds(job.status, now=now),
             "running_since": None,
-            "next_try_time": next_try,
+            "next_try_time": None if rest < 1 else now + timedelta(seconds=round(rest)),
             "workers": Workers(desired=crew.desired),
-            "conditions": _conditions(job, None, phase=phase, obstacle=None, now=now),
+            "conditions": conditions_of(job, None, phase=Phase.RESTARTING, now=now),
         }
     )
-    return _recorded(job, raised)
+    return _recorded(job, raised, now=now)
 
 
-def _words(spec: TrainingJobSpec, crew: Crew, *, phase: Phase, obstacle: Obstacle | None) -> tuple[str, str]:
+def _why_over(spec: TrainingJobSpec, verdict: Verdict, recorded: TrainingJobStatus) -> str:
+    """What made this failure the last one."""
+    rule = decisive_rule(spec.restart.rules, cause=verdict.cause, exit_code=verdict.exit_code)
+    if rule is not None and spec.restart.rules[rule].action == "Fail":
+        return f"; spec.restart.rules[{rule}] says Fail"
+    if verdict.cause in COUNTED:
+        return f"; {recorded.restarts_used} of {spec.restart.max_restarts} restarts are used"
+    return ""
+
+
+def _words(job: Job, spec: TrainingJobSpec, crew: Crew, *, phase: Phase, obstacle: Obstacle | None) -> tuple[str, str]:
     """Reason and message of a job whose pods all exist."""
     if phase is Phase.RUNNING:
-        return "Training", f"{spec.world_size} processes train on {crew.desired} workers"
+        words = f"{spec.world_size} processes train on {crew.desired} workers"
+        again = job.status.attempt_restarts
+        return "Training", words + (f", restarted in place {again} time{'s' if again > 1 else ''}" if again else "")
     if obstacle is not None:
         return obstacle.cause.value, obstacle.message
     if phase is Phase.QUEUED:
         return "WaitingForNodes", f"{crew.desired} pods wait for the scheduler"
     return "WaitingForWorkers", f"{crew.ready} of {crew.desired} workers have joined"
-
-
-def _conditions(
-    job: Job, crew: Crew | None, *, phase: Phase, obstacle: Obstacle | None, now: datetime
-) -> tuple[Condition, ...]:
-    """Conditions of a job that has not ended."""
-    stated = with_condition(
-        job.status.conditions,
-        ConditionType.ACCEPTED,
-        holds=True,
-        reason="Valid",
-        message="the spec is valid",
-        now=now,
-        generation=job.generation,
-    )
-    scheduled = crew is not None and crew.all_scheduled
-    unplaced = obstacle is not None and obstacle.cause is Cause.UNSCHEDULABLE
-    stated = with_condition(
-        stated,
-        ConditionType.SCHEDULED,
-        holds=scheduled,
-        reason="AllWorkers" if scheduled else Cause.UNSCHEDULABLE.value if unplaced else "Waiting",
-        message=obstacle.message if obstacle is not None and unplaced else "",
-        now=now,
-        generation=job.generation,
-    )
-    return with_condition(
-        stated,
-        ConditionType.RUNNING,
-        holds=phase is Phase.RUNNING,
-        reason="Training" if phase is Phase.RUNNING else phase.value,
-        now=now,
-        generation=job.generation,
-    )

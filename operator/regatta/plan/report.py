@@ -4,11 +4,39 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 
-__all__ = ["CrewReport", "read_report"]
+from regatta.api.status import Progress
+
+__all__ = ["CrewFailure", "CrewReport", "CrewWords", "read_report"]
 
 MESSAGE_LIMIT = 4096
 """The kubelet cuts termination messages here (core/v1 ContainerStateTerminated)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrewFailure:
+    """One failure that the crew met by a restart in place."""
+
+    generation: int
+    cause: str
+    worker: int | None
+    rank: int | None
+    exit_code: int | None
+    message: str
+    at: datetime | None
+    lost_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrewWords:
+    """What worker 0's launcher told while it ran."""
+
+    heard_at: datetime
+    restarts: int
+    failures: tuple[CrewFailure, ...]
+    generation: int
+    progress: Progress | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +54,7 @@ class CrewReport:
     step: int | None = None
     """How far this pod's training came, where its program told."""
     total_steps: int | None = None
+    failures: tuple[CrewFailure, ...] = ()
 
 
 def read_report(text: str) -> CrewReport | None:

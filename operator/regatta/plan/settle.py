@@ -15,7 +15,7 @@ from regatta.plan import ending
 from regatta.plan.conditions import find, with_condition
 from regatta.plan.crew import Crew
 from regatta.plan.model import CreateFailure, FailureKind, Job, Outcome, Plan
-from regatta.plan.story import events_between
+from regatta.plan.story import dated, events_between
 
 __all__ = ["settle"]
 
@@ -54,7 +54,7 @@ def _refused(job: Job, plan: Plan, failure: CreateFailure, *, now: datetime) -> 
     crew = Crew.muster((), uid=job.uid, attempt=max(1, job.status.attempt), desired=_desired(job))
     message = f"{failure.kind} {failure.name} was refused: {failure.message}; correct the spec and apply it anew"
     status = ending.failed(job, crew, reason=Cause.INVALID_SPEC, message=message, now=now)
-    return _amended(job, plan, status, requeue_after=0.0)
+    return _amended(job, plan, status, requeue_after=0.0, now=now)
 
 
 def _passing(job: Job, plan: Plan, outcome: Outcome, failure: CreateFailure, *, now: datetime) -> Plan:
@@ -67,7 +67,7 @@ def _passing(job: Job, plan: Plan, outcome: Outcome, failure: CreateFailure, *, 
             "workers": plan.status.workers.model_copy(update={"created": max(0, exist)}),
         }
     )
-    return _amended(job, plan, status, requeue_after=max(SOON, failure.retry_after or 0.0))
+    return _amended(job, plan, status, requeue_after=max(SOON, failure.retry_after or 0.0), now=now)
 
 
 def _held_back(job: Job, plan: Plan, worst: CreateFailure, *, now: datetime) -> Plan:
@@ -96,7 +96,7 @@ def _held_back(job: Job, plan: Plan, worst: CreateFailure, *, now: datetime) -> 
             ),
         }
     )
-    return _amended(job, plan, status, requeue_after=0.0)
+    return _amended(job, plan, status, requeue_after=0.0, now=now)
 
 
 def _advice(failure: CreateFailure) -> str:
@@ -111,5 +111,6 @@ def _desired(job: Job) -> int:
     return job.spec.workers if job.spec is not None else 0
 
 
-def _amended(job: Job, plan: Plan, status: TrainingJobStatus, *, requeue_after: float) -> Plan:
+def _amended(job: Job, plan: Plan, status: TrainingJobStatus, *, requeue_after: float, now: datetime) -> Plan:
+    status = dated(job.status, status, now=now)
     return replace(plan, status=status, events=events_between(job.status, status), requeue_after=requeue_after)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from regatta.api.status import Cause, Phase, TrainingJobStatus
 from regatta.plan.model import Event
 
-__all__ = ["events_between"]
+__all__ = ["dated", "events_between"]
 
 OBSTACLES = frozenset(cause.value for cause in Cause)
+
+
+def dated(before: TrainingJobStatus, after: TrainingJobStatus, *, now: datetime) -> TrainingJobStatus:
+    """Return `after` with the time at which the job came into its phase."""
+    if after.phase is before.phase and before.phase_since is not None:
+        return after if after.phase_since == before.phase_since else _since(after, before.phase_since)
+    return _since(after, now)
+
+
+def _since(status: TrainingJobStatus, moment: datetime) -> TrainingJobStatus:
+    return status.model_copy(update={"phase_since": moment})
 
 
 def events_between(before: TrainingJobStatus, after: TrainingJobStatus) -> tuple[Event, ...]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from regatta.api import names
 from regatta.api.spec import Framework, Runtime, TrainingJobSpec
-from regatta.api.status import Cause, Condition, Failure, Phase, Progress, TrainingJobStatus, Workers
+from regatta.api.status import Cause, Condition, Failure, FailureAction, Phase, Progress, TrainingJobStatus, Workers
 from regatta.api.validate import check
 
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
@@ -73,9 +73,14 @@ STATUSES = st.builds(
     completion_time=st.none() | TIMES,
     next_try_time=st.none() | TIMES,
     restarts_used=COUNTS,
+    restarts_in_place=COUNTS,
+    attempt_restarts=COUNTS,
+    active_seconds=COUNTS,
+    phase_since=st.none() | TIMES,
     failures=st.lists(
         st.builds(
             Failure,
+            FailureAction,
             attempt=COUNTS,
             cause=st.sampled_from(Cause),
             pod=WORDS,
@@ -83,6 +88,7 @@ STATUSES = st.builds(
             exit_code=st.none() | st.integers(0, 255),
             message=TEXT,
             at=TIMES,
+            action=st.none() | st.sampled_from(FailureAction),
             lost_seconds=st.none() | NUMBERS,
         ),
         max_size=12,
@@ -105,7 +111,12 @@ STATUSES = st.builds(
 
 @given(NAMES, ATTEMPTS, INDEXES)
 def test_every_derived_name_is_a_dns_label(job: str, attempt: int, index: int) -> None:
-    for name in (names.pod_name(job, attempt, index), names.service_name(job), names.source_name(job)):
+    for name in (
+        names.pod_name(job, attempt, index),
+        names.group_name(job, attempt),
+        names.service_name(job),
+        names.source_name(job),
+    ):
         assert names.is_dns_label(name), name
     assert names.service_name(job)[0] in string.ascii_lowercase
 

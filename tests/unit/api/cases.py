@@ -542,6 +542,12 @@ BAD = (
         words=("belongs to Regatta",),
         server=False,
     ),
+    Bad(
+        title="stall deadline without the runtime that would see a stall",
+        job=job(runtime="Off", image="registry.example/app:1", deadlines={"stalled": 60}),
+        path="spec.deadlines.stalled",
+        words=("needs the runtime", "leave it out"),
+    ),
     # Not available yet
     *(
         Bad(title=f"{framework} for now", job=job(framework=framework), path="spec.framework", words=(words,))
@@ -554,15 +560,6 @@ BAD = (
             ("kerasBackend", {"framework": "Keras", "kerasBackend": "torch"}),
             ("compile", {"compile": True}),
             ("preprocessing", {"preprocessing": {"batchSize": 64}}),
-            ("scheduling.gang", {"scheduling": {"gang": "Native"}}),
-            ("restart.rules", {"restart": {"rules": [{"exitCodes": [42], "action": "Fail"}]}}),
-            ("deadlines.queued", {"deadlines": {"queued": 60}}),
-            ("deadlines.active", {"deadlines": {"active": 60}}),
-            ("deadlines.stalled", {"deadlines": {"stalled": 60}}),
-            ("ttlSecondsAfterFinished", {"ttlSecondsAfterFinished": 0}),
-            ("suspend", {"suspend": True}),
-            ("cleanup", {"cleanup": "All"}),
-            ("cleanup", {"cleanup": "None"}),
         )
     ),
 )
@@ -573,6 +570,7 @@ GOOD = (
     Good(title="name that begins with a digit", job=job("1a")),
     Good(title="Custom", job=job(framework="Custom", image="busybox:1.37", command=["sh", "-c", "true"])),
     Good(title="an image's own entrypoint", job=job(runtime="Off", command=..., image="registry.example/app:1")),
+    Good(title="a gang and pods that stay", job=job(scheduling={"gang": "Native"}, cleanup="None")),
     Good(title="a name and no value", job=job(env=None, args=None, volumes=None, checkpoint=None, podTemplate=None)),
     Good(
         title="what asks for nothing",
@@ -617,8 +615,17 @@ GOOD = (
                 "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
                 "affinity": {"podAffinity": {}},
             },
-            restart={"maxRestarts": 10},
-            deadlines={"starting": 600},
+            restart={
+                "maxRestarts": 10,
+                "rules": [
+                    {"exitCodes": [42], "action": "Fail"},
+                    {"causes": ["OOMKilled"], "exitCodes": [137], "action": "Restart"},
+                ],
+            },
+            deadlines={"queued": 3600, "starting": 600, "active": 86400, "stalled": 900},
+            suspend=True,
+            cleanup="All",
+            ttlSecondsAfterFinished=0,
             podTemplate={
                 "metadata": {"labels": {"team": "vision"}, "annotations": {"a.b/c": "any text at all"}},
                 "spec": {

@@ -39,7 +39,15 @@ def test_a_time_without_zone_is_a_mistake() -> None:
 def test_what_is_not_known_is_absent() -> None:
     body = TrainingJobStatus(phase=Phase.QUEUED).to_api()
 
-    assert body.keys() == {"phase", "attempt", "restartsUsed", "workers"}
+    assert body.keys() == {
+        "phase",
+        "attempt",
+        "attemptRestarts",
+        "restartsInPlace",
+        "restartsUsed",
+        "activeSeconds",
+        "workers",
+    }
 
 
 def test_columns_get_one_value_each() -> None:

@@ -30,13 +30,13 @@ def test_a_good_job_is_taken_without_a_word(good: Good) -> None:
 
 def test_all_problems_are_told_at_once_and_only_once() -> None:
     _, problems = check(
-        job("UPPER", workers=0, framework="Jax", cleanup="All", env=[{"name": "RANK"}], gpusPerWorkers=1)
+        job("UPPER", workers=0, framework="Jax", compile=True, env=[{"name": "RANK"}], gpusPerWorkers=1)
     )
 
     paths = [problem.path for problem in problems]
     assert sorted(paths) == [
         "metadata.name",
-        "spec.cleanup",
+        "spec.compile",
         "spec.env[0].name",
         "spec.framework",
         "spec.gpusPerWorkers",

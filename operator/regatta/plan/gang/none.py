@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from regatta.plan.model import Create, Job
+from regatta.plan.model import Create, Delete, Job
 
 __all__ = ["NoGang"]
 
@@ -19,6 +19,14 @@ class NoGang:
         """No objects."""
         return ()
 
+    def leftovers(self, job: Job, *, attempt: int) -> tuple[Delete, ...]:
+        """No objects."""
+        return ()
+
     def pod_spec(self, job: Job, *, attempt: int) -> Mapping[str, Any]:
         """No fields."""
         return {}
+
+    def group(self, job: Job, *, attempt: int) -> str:
+        """No object."""
+        return ""

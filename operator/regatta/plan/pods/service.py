@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from regatta.api import names
+from regatta.plan.metadata import child_metadata
 from regatta.plan.model import Create, Job
-from regatta.plan.pods.metadata import child_metadata
 
 __all__ = ["headless_service", "source_config_map"]
 

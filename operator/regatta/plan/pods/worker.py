@@ -15,9 +15,10 @@ from regatta.api.quantity import parse_quantity
 from regatta.api.spec import Runtime, TrainingJobSpec
 from regatta.plan.frameworks import framework_for
 from regatta.plan.gang import gang_for
+from regatta.plan.metadata import child_metadata
 from regatta.plan.model import Create, Installation, Job
-from regatta.plan.pods.metadata import child_metadata
 from regatta.plan.pods.overlay import merge
+from regatta.plan.restart import fatal_exit_codes, is_fatal_oom
 
 __all__ = ["COORDINATOR_PORT", "RUNTIME_PORT", "worker_pods"]
 
@@ -29,6 +30,12 @@ RUNTIME_PATH: Final = "/regatta"
 WORKSPACE: Final = "/workspace"
 GRACE_SECONDS: Final = 120
 """Long enough for a checkpoint; costs nothing when processes end at once."""
+LAST_WORDS_SECONDS: Final = 5
+"""What the launcher keeps of the grace period to end its processes and leave its last words."""
+UNREACHABLE_SECONDS: Final = 2
+"""By default pods stay bound to a node that was lost for another five minutes; a crew is better off elsewhere."""
+NOT_READY_SECONDS: Final = 30
+"""A kubelet that restarts says for some seconds that its node is not ready, while its pods train on."""
 ENDLESS: Final = 2**31 - 1
 """A startup probe reports the rendezvous; only the deadline in the spec may give up on it, never the kubelet."""
 IMAGE_USER: Final = 1000
@@ -99,7 +106,7 @@ def _template(
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": _pod_security(spec),
         **_scheduling(spec),
-        **gang_for(job).pod_spec(job, attempt=attempt),
+        **gang_for(spec, installation).pod_spec(job, attempt=attempt),
     }
     if spec.runtime is Runtime.AUTO:
         volume, init = _runtime_volume(installation)
@@ -190,6 +197,15 @@ def _attempt_variables(job: Job, spec: TrainingJobSpec, *, attempt: int, restart
     }
     if spec.checkpoint is not None:
         variables["REGATTA_CHECKPOINT_DIR"] = spec.checkpoint.path
+    rules = spec.restart.rules
+    codes = fatal_exit_codes(rules)
+    if codes:
+        variables["REGATTA_FATAL_EXIT_CODES"] = ",".join(map(str, codes))
+    if is_fatal_oom(rules):
+        variables["REGATTA_FATAL_OOM"] = "1"
+    grace = (spec.pod_template.get("spec") or {}).get("terminationGracePeriodSeconds", GRACE_SECONDS)
+    if isinstance(grace, int) and grace > LAST_WORDS_SECONDS:
+        variables["REGATTA_GRACE"] = str(grace - LAST_WORDS_SECONDS)
     cpu = _cpu_limit(spec)
     if cpu is not None and all(variable.get("name") != "OMP_NUM_THREADS" for variable in spec.env):
         variables["OMP_NUM_THREADS"] = str(max(1, int(cpu / spec.processes)))
@@ -224,10 +240,26 @@ def _scheduling(spec: TrainingJobSpec) -> dict[str, Any]:
         "schedulerName": wanted.scheduler_name,
         "priorityClassName": wanted.priority_class_name,
         "nodeSelector": wanted.node_selector,
-        "tolerations": wanted.tolerations,
+        "tolerations": [*wanted.tolerations, *_patience(wanted.tolerations)],
         "affinity": wanted.affinity,
     }
     return {key: value for key, value in fields.items() if value}
+
+
+def _patience(tolerations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How long a worker stays bound to a node that fails, unless the user says so: then only that counts."""
+    seconds = {
+        "node.kubernetes.io/unreachable": UNREACHABLE_SECONDS,
+        "node.kubernetes.io/not-ready": NOT_READY_SECONDS,
+    }
+    said = {
+        toleration.get("key") or "" for toleration in tolerations if toleration.get("effect") in (None, "", "NoExecute")
+    }
+    return [
+        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": limit}
+        for key, limit in seconds.items()
+        if "" not in said and key not in said
+    ]
 
 
 def _runtime_volume(installation: Installation) -> tuple[dict[str, Any], dict[str, Any] | None]:
