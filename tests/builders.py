@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from regatta.api.status import TrainingJobStatus
+from regatta.api.status import Progress, TrainingJobStatus
 from regatta.api.validate import check
 from regatta.plan.model import ContainerFacts, Installation, Job, Observed, PodFacts
+from regatta.plan.report import CrewFailure, CrewWords
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 UID = "0b5cbb5f-1f5a-4b6c-9d6e-1b9a8f0b4c55"
@@ -140,4 +141,26 @@ def pod(*, worker: int = 0, attempt: int = 1, job: str = "job-a", owner: str = U
 
 def observed(*pods: PodBuilder | PodFacts, **fields: Any) -> Observed:
     facts = tuple(p.obj() if isinstance(p, PodBuilder) else p for p in pods)
-    return Observed(installation=INSTALLATION, pods=facts, **fields)
+    return Observed(pods=facts, **{"installation": INSTALLATION, **fields})
+
+
+def gang_cluster() -> Installation:
+    """What a cluster with Kubernetes' own gang scheduling gives to jobs."""
+    return replace(INSTALLATION, native_gang=True)
+
+
+def crew_failure(**fields: Any) -> CrewFailure:
+    """A failure that a crew met in place."""
+    defaults = {"generation": 1, "cause": "UserError", "worker": 0, "rank": 0, "exit_code": 1, "message": "rank 0 died"}
+    return CrewFailure(**{**defaults, "at": NOW, "lost_seconds": 1.0, **fields})
+
+
+def crew(**fields: Any) -> CrewWords:
+    """What worker 0 of the first attempt told just now."""
+    defaults = {"heard_at": NOW, "attempt": 1, "restarts": 0, "failures": (), "generation": 1, "progress": None}
+    return CrewWords(**{**defaults, **fields})
+
+
+def progress(*, step: int, at: datetime = NOW) -> Progress:
+    """A step that was finished at that time."""
+    return Progress(step=step, updated_at=at)

@@ -13,9 +13,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from regatta.api.status import Phase, TrainingJobStatus
+from regatta.api.status import FailureAction, Phase, TrainingJobStatus
 from regatta.plan.model import CreateFailure, FailureKind, Observed, Outcome, PodFacts
 from regatta.plan.plan import plan
+from regatta.plan.report import CrewFailure, CrewWords
 from regatta.plan.settle import settle
 from tests.builders import INSTALLATION, NOW, job, pod
 
@@ -33,7 +34,8 @@ class Life(RuleBasedStateMachine):
         self.stored = TrainingJobStatus()
         self.born: set[tuple[int, int, str]] = set()
         self.serial = 0
-        self.highest = 0
+        self.in_place = 0
+        """Restarts that the crew of the current attempt made in its pods."""
 
     # -- what the operator does ------------------------------------------------------------------------------------
 
@@ -46,8 +48,9 @@ class Life(RuleBasedStateMachine):
     def reconcile(self, crash_after: int, refuse_from: int, failure: FailureKind) -> None:
         """Carry one plan out; the operator dies after `crash_after` writes, the server refuses pods from one on."""
         current = self.builder.with_status(self.stored).obj()
-        decision = plan(current, Observed(installation=INSTALLATION, pods=tuple(self.pods.values())), self.now)
-        assert decision == plan(current, Observed(installation=INSTALLATION, pods=tuple(self.pods.values())), self.now)
+        seen = Observed(installation=INSTALLATION, pods=tuple(self.pods.values()), crew=self._words())
+        decision = plan(current, seen, self.now)
+        assert decision == plan(current, seen, self.now)
         writes = 0
         failures = []
         for delete in decision.deletes:
@@ -67,6 +70,8 @@ class Life(RuleBasedStateMachine):
                 )
             else:
                 self._create(create.name, create.body["metadata"]["labels"])
+        if current.spec is not None and current.spec.suspend:
+            assert decision.creates == (), "a suspended job gets nothing"
         if decision.creates:
             attempts = {int(c.body["metadata"]["labels"]["regatta.dev/attempt"]) for c in decision.creates[1:]}
             assert attempts == {max(1, self.stored.attempt)}, "pods are made only for an attempt that is stored"
@@ -93,18 +98,62 @@ class Life(RuleBasedStateMachine):
         assert status.attempt >= before.attempt
         assert status.restarts_used >= before.restarts_used
         assert sum(status.failure_counts.values()) >= sum(before.failure_counts.values())
-        failed_attempts = [failure.attempt for failure in status.failures]
+        assert status.restarts_in_place >= before.restarts_in_place
+        assert status.active_seconds >= before.active_seconds
+        failed_attempts = [f.attempt for f in status.failures if f.action is not FailureAction.RESTARTED_IN_PLACE]
         assert failed_attempts == sorted(set(failed_attempts)), "an attempt fails once"
         if before.phase is Phase.QUEUED and before.next_try_time is not None:
             assert status.failures == before.failures, "waiting is no failure"
         assert TrainingJobStatus.from_api(status.to_api()) == status
+        if status.attempt != before.attempt:
+            self.in_place = 0
+        if status.phase is not before.phase:
+            assert status.phase_since == self.now
         self.stored = status
+
+    def _words(self) -> CrewWords | None:
+        if self.stored.phase is not Phase.RUNNING:
+            return None
+        failures = tuple(
+            CrewFailure(
+                generation=number + 1,
+                cause="UserError",
+                worker=0,
+                rank=0,
+                exit_code=1,
+                message="rank 0 exited with code 1",
+                at=self.now,
+                lost_seconds=1.0,
+            )
+            for number in range(self.in_place)
+        )[-5:]
+        return CrewWords(
+            heard_at=self.now,
+            attempt=self.stored.attempt,
+            restarts=self.in_place,
+            failures=failures,
+            generation=self.in_place + 1,
+            progress=None,
+        )
+
+    # -- what the user does ----------------------------------------------------------------------------------------
+
+    @rule(suspend=st.sampled_from([True, False, False]))
+    def the_user_suspends_or_resumes(self, suspend: bool) -> None:
+        self.builder = self.builder.spec(suspend=suspend)
 
     # -- what the world does ---------------------------------------------------------------------------------------
 
     @rule(seconds=st.sampled_from([0, 1, 5, 70, 4000]))
     def time_passes(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
+
+    @precondition(lambda self: self.stored.phase is Phase.RUNNING and self.stored.restarts_used < BUDGET)
+    @rule()
+    def the_crew_restarts_in_place(self) -> None:
+        """Never more often than its pods were told they may, which the budget bounds."""
+        if self.stored.restarts_used + self.in_place - self.stored.attempt_restarts < BUDGET:
+            self.in_place += 1
 
     @precondition(lambda self: self.pods)
     @rule(data=st.data())
@@ -147,6 +196,8 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def the_budget_is_kept(self) -> None:
         assert self.stored.restarts_used <= BUDGET
+        assert self.stored.restarts_in_place <= self.stored.restarts_used
+        assert self.stored.attempt_restarts == min(self.in_place, self.stored.attempt_restarts)
         counted = sum(self.stored.failure_counts.get(cause, 0) for cause in ("UserError", "OOMKilled", "CreateError"))
         assert counted <= BUDGET + 1
 
@@ -156,6 +207,7 @@ class Life(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Left in peace, with the cluster healthy again, every job ends: no state is a trap."""
+        self.builder = self.builder.spec(suspend=False)
         for _ in range(60):
             if self.stored.phase is not None and self.stored.phase.terminal:
                 break

@@ -21,7 +21,7 @@ from regatta.plan.causes import Verdict, first_failure
 from regatta.plan.conditions import conditions_of
 from regatta.plan.crew import Crew, has_failed, has_succeeded
 from regatta.plan.deadlines import active_seconds, next_alarm, overdue
-from regatta.plan.gang import gang_for, with_gang_condition
+from regatta.plan.gang import gang_for, gang_obstacle, with_gang_condition
 from regatta.plan.model import Create, Delete, Job, Observed, Plan, PodFacts
 from regatta.plan.obstacle import Obstacle, first_obstacle, silent_pods
 from regatta.plan.pods import headless_service, source_config_map, worker_pods
@@ -62,6 +62,8 @@ def plan(job: Job, observed: Observed, now: datetime) -> Plan:
     crew = Crew.muster(observed.pods, uid=job.uid, attempt=attempt, desired=spec.workers)
     if status.attempt == 0 and crew.members:
         job = _begun(job, crew, attempt=attempt, now=now)
+    if observed.crew is not None and observed.crew.attempt != attempt:
+        observed = replace(observed, crew=None)  # the last words of a crew that is gone
     job = replace(job, status=with_restarts_in_place(job, spec, crew, observed.crew, now=now))
     decided = _decide(job, spec, crew, observed=observed, now=now)
     # A plan to create says nothing of what hindered the creation so far; the stored status does.
@@ -180,7 +182,7 @@ def _watch(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, n
     running = job.status.phase is Phase.RUNNING or crew.joined
     since = crew.first_scheduled_at
     phase = Phase.RUNNING if running else Phase.STARTING if since else Phase.QUEUED
-    obstacle = None if running else first_obstacle(crew, observed)
+    obstacle = None if running else first_obstacle(crew, observed) or gang_obstacle(job, crew, observed)
     if obstacle is not None and obstacle.fatal:
         over = ending.failed(job, crew, reason=obstacle.cause, message=obstacle.message, now=now)
         return _recorded(job, over, now=now)

@@ -33,6 +33,7 @@ class CrewWords:
     """What worker 0's launcher told while it ran."""
 
     heard_at: datetime
+    attempt: int
     restarts: int
     failures: tuple[CrewFailure, ...]
     generation: int

@@ -80,7 +80,6 @@ STATUSES = st.builds(
     failures=st.lists(
         st.builds(
             Failure,
-            FailureAction,
             attempt=COUNTS,
             cause=st.sampled_from(Cause),
             pod=WORDS,

@@ -76,7 +76,8 @@ def test_the_operator_has_the_rights_its_code_uses_and_no_other(defaults: list[d
     leader = only(defaults, "Role", "regatta-leader")
 
     assert granted(jobs) == {
-        *(("regatta.dev/trainingjobs", verb) for verb in ("get", "list", "watch")),
+        *(("regatta.dev/trainingjobs", verb) for verb in ("get", "list", "watch", "delete")),
+        *(("scheduling.k8s.io/podgroups", verb) for verb in ("get", "create", "delete")),
         ("regatta.dev/trainingjobs/status", "patch"),
         ("regatta.dev/trainingjobs/finalizers", "update"),
         *(("pods", verb) for verb in ("get", "list", "watch", "create", "delete")),

@@ -55,6 +55,7 @@ class Answers:
             "/version": {"gitVersion": f"v1.{minor}.2", "major": "1", "minor": minor},
             "deployments": deployments if isinstance(deployments, Exception) else {"items": list(deployments)},
             "customresourcedefinitions": crd,
+            "/apis/scheduling.k8s.io/v1beta1": {"resources": [{"name": "podgroups"}]},
         }
 
     def get(self, path: str, *, query: Mapping[str, str] | None = None) -> Any:
@@ -99,6 +100,7 @@ def test_settings_are_read_from_the_operator_itself() -> None:
     assert installation.runtime_image == "hub.example/regatta/runtime:0.1.0"
     assert installation.framework_images == {"PyTorch": "hub.example/torch:1"}
     assert installation.image_volumes is True
+    assert installation.native_gang is True
     assert installed_settings(Answers(minor="33")).image_volumes is False  # type: ignore[arg-type]
 
 

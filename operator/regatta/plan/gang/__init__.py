@@ -6,15 +6,16 @@ from datetime import datetime
 from typing import Final
 
 from regatta.api.spec import Gang, TrainingJobSpec
-from regatta.api.status import Condition, ConditionType
+from regatta.api.status import Cause, Condition, ConditionType
 from regatta.plan.conditions import with_condition
 from regatta.plan.crew import Crew
 from regatta.plan.gang.base import GangScheduler
 from regatta.plan.gang.native import API_VERSION, KIND, NativeGang
 from regatta.plan.gang.none import NoGang
-from regatta.plan.model import Installation, Job, Observed
+from regatta.plan.model import GroupFacts, Installation, Job, Observed
+from regatta.plan.obstacle import Obstacle
 
-__all__ = ["GangScheduler", "gang_for", "with_gang_condition"]
+__all__ = ["GangScheduler", "gang_for", "gang_obstacle", "with_gang_condition"]
 
 NO_GANG: Final = NoGang()
 NATIVE: Final = NativeGang()
@@ -24,6 +25,15 @@ DEFAULT_SCHEDULER: Final = "default-scheduler"
 def gang_for(spec: TrainingJobSpec, installation: Installation) -> GangScheduler:
     """Return the gang scheduler of a job; without one its pods are scheduled one by one."""
     return NATIVE if _why_none(spec, installation) is None else NO_GANG
+
+
+def gang_obstacle(job: Job, crew: Crew, observed: Observed) -> Obstacle | None:
+    """Return what the scheduler says of a gang that waits, where it says nothing of the pods themselves."""
+    told = _told(job, observed)
+    if told is None or not told.reason or crew.all_scheduled:
+        return None
+    words = told.message or told.reason
+    return Obstacle(cause=Cause.UNSCHEDULABLE, message=f"no room yet for all {crew.desired} workers together: {words}")
 
 
 def with_gang_condition(
@@ -47,7 +57,7 @@ def with_gang_condition(
     else:
         group = NATIVE.group(job, attempt=max(1, job.status.attempt))
         holds = crew.all_scheduled
-        told = observed.group if observed.group is not None and observed.group.name == group else None
+        told = _told(job, observed)
         reason = "Native" if holds or told is None or not told.reason else told.reason
         message = f"PodGroup {group} holds all {crew.desired} workers together"
         if not holds and told is not None and told.message:
@@ -61,6 +71,12 @@ def with_gang_condition(
         now=now,
         generation=job.generation,
     )
+
+
+def _told(job: Job, observed: Observed) -> GroupFacts | None:
+    """What was read of the current attempt's PodGroup."""
+    group = observed.group
+    return group if group and group.name == NATIVE.group(job, attempt=max(1, job.status.attempt)) else None
 
 
 def _why_none(spec: TrainingJobSpec, installation: Installation) -> str | None:
