@@ -62,6 +62,7 @@ def build(name: str, workers: int) -> JobBuilder:
         command=["python", "train.py"],
         workers=workers,
         scheduling={
+            "gang": "None",  # the yardstick makes no PodGroups either
             "nodeSelector": {KWOK_TAINT: "true"},
             "tolerations": [{"key": KWOK_TAINT, "operator": "Exists"}],
         },

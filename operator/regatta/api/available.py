@@ -55,19 +55,16 @@ class Unavailable:
                 return value is not None
 
     def rules(self) -> Iterator[tuple[str, str]]:
-        """CEL expressions over the spec, true where it asks for nothing unavailable, with their messages."""
-        keys = self.path.split(".")
-        there = " && ".join(f"has(self.{'.'.join(keys[: depth + 1])})" for depth in range(len(keys)))
+        """CEL expressions over the field itself, true where it asks for nothing unavailable, with their messages."""
         match self.asks:
             case Asks.BY_ITS_VALUE:
                 for value in self.which:
                     literal = json.dumps(value).replace('"', "'")
-                    yield f"!({there} && self.{self.path} == {literal})", self.message(value)
+                    yield f"self != {literal}", self.message(value)
             case Asks.BY_ANY_PART:
-                parts = " || ".join(f"has(self.{self.path}.{part})" for part in self.which)
-                yield f"!({there} && ({parts}))", self.message(None)
+                yield " && ".join(f"!has(self.{part})" for part in self.which), self.message(None)
             case Asks.BY_BEING_THERE:
-                yield f"!({there})", self.message(None)
+                yield "false", self.message(None)
 
 
 def unavailable(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

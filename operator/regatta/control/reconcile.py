@@ -32,7 +32,7 @@ __all__ = ["Reconciler", "Turn"]
 
 AGAIN: Final = 0.0
 IDLE_SECONDS: Final = 0.5
-PATIENCE: Final = 3.0
+PATIENCE: Final = 5.0
 OPERATOR_ERROR: Final = "OperatorError"
 LOOK_AGAIN: Final = timedelta(seconds=4)
 LOOKS_KEPT: Final = 4096
