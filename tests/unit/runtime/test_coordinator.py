@@ -246,9 +246,20 @@ def test_what_a_failure_cost_is_known_when_the_next_generation_starts() -> None:
     assert [failure.lost_seconds for failure in stage.coordinator.order.failures] == [5.0]
     stage.all(RUNNING, 2).fail(0, 2).all(RUNNING, 3).fail(0, 3)
     assert stage.order == WAIT, "two quick deaths make the next generation wait"
-    assert [failure.lost_seconds for failure in stage.coordinator.order.failures] == [5.0, 0.0, None]
+    assert len(stage.coordinator.order.failures) == stage.coordinator.order.restarts == 2
     stage.later(1)
     assert [failure.lost_seconds for failure in stage.coordinator.order.failures] == [5.0, 0.0, 1.0]
+    assert stage.coordinator.order.restarts == 3
+
+
+def test_a_failure_after_which_the_crew_ends_without_another_generation_is_told_as_well() -> None:
+    stage = running(restarts=10).fail(0, 1).all(RUNNING, 2).fail(0, 2, exit_code=7)
+    assert stage.order == WAIT
+    stage.hear(1, LEAVING, 2)
+    order = stage.coordinator.order
+    assert stage.verdict is not None
+    assert (stage.verdict.cause, order.restarts) == ("WorkerLost", 2)
+    assert [(failure.exit_code, failure.lost_seconds) for failure in order.failures] == [(1, 0.0), (7, None)]
 
 
 def test_generations_that_die_at_once_make_the_next_ones_wait_longer_and_longer() -> None:
