@@ -35,6 +35,7 @@ class Config(NamedTuple):
     restarts: int
     restarts_used: int
     fatal_exit_codes: FrozenSet[int]
+    fatal_oom: bool
     checkpoint_dir: str
     metrics_port: int
     log_prefix: bool
@@ -73,6 +74,7 @@ def load(environ: Mapping[str, str]) -> Config:
         restarts=read("RESTARTS", _whole(0, 2**31), 0),
         restarts_used=read("RESTARTS_USED", _whole(0, 2**31), 0),
         fatal_exit_codes=read("FATAL_EXIT_CODES", _codes, frozenset()),
+        fatal_oom=read("FATAL_OOM", _switch, False),
         checkpoint_dir=read("CHECKPOINT_DIR", str, ""),
         metrics_port=read("METRICS_PORT", _whole(0, 65535), 9464),
         log_prefix=read("LOG_PREFIX", _switch, True),

@@ -36,6 +36,7 @@ class Host:
             gone_after=min(GONE_SECONDS, config.lost_after),
             stop_limit=config.kill_grace + STOP_SECONDS,
             fatal_exit_codes=config.fatal_exit_codes,
+            fatal_oom=config.fatal_oom,
         )
         coordinator = Coordinator(rules, now=loop.now(), pick_port=self._pick_port)
         self._service = Service(loop=loop, coordinator=coordinator, token=config.token)

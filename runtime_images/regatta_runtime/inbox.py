@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from typing import Any, Dict, NamedTuple, Optional, Union
+from typing import Any, Dict, NamedTuple, Optional, Set, Union
 
 from regatta_runtime.loop import READ, Loop
 
@@ -23,6 +23,7 @@ class Progress(NamedTuple):
     total_steps: Optional[int] = None
     epoch: Optional[Number] = None
     updated_at: Optional[float] = None  # the wall clock's
+    stepped_at: Optional[float] = None  # the loop's time at which the step was first reported
 
 
 class Inbox:
@@ -30,8 +31,10 @@ class Inbox:
 
     def __init__(self, loop: Loop, ranks: range) -> None:
         self.name = ""
+        self._loop = loop
         self._ranks = ranks
         self._newest: Dict[int, Progress] = {}
+        self._moved: Set[int] = set()  # ranks that have reported a step in this generation
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         name = "regatta-" + os.urandom(12).hex()
         try:
@@ -43,6 +46,10 @@ class Inbox:
         self.name = name
         self._sock = sock
         loop.watch(sock, READ, self._ready)
+
+    def begin_generation(self) -> None:
+        """Take the next step of each rank for a new one: a restarted training does some steps again."""
+        self._moved.clear()
 
     def newest(self) -> Progress:
         """The lowest reporting rank's last word; empty before there is one."""
@@ -65,11 +72,17 @@ class Inbox:
             return
         old = self._newest.get(rank, Progress())
         step, total, epoch = (_sane(raw.get(key)) for key in ("step", "totalSteps", "epoch"))
+        stepped_at = old.stepped_at
+        # Saying the same step again and again is no progress.
+        if step is not None and (int(step) != old.step or rank not in self._moved):
+            self._moved.add(rank)
+            stepped_at = self._loop.now()
         self._newest[rank] = Progress(
             step=old.step if step is None else int(step),
             total_steps=old.total_steps if total is None else int(total),
             epoch=old.epoch if epoch is None else epoch,
             updated_at=time.time(),
+            stepped_at=stepped_at,
         )
 
 

@@ -114,7 +114,9 @@ class Launcher:
             "totalSteps": progress.total_steps,
             "epoch": progress.epoch,
             "updatedAt": termination.timestamp(progress.updated_at) if progress.updated_at else None,
+            "stepAgeSeconds": self._age(progress.stepped_at),
             "state": self._state,
+            "uid": self._config.uid,
             "attempt": self._config.attempt,
             "worker": self._config.worker,
             "generation": self._generation,
@@ -123,6 +125,10 @@ class Launcher:
             "failures": [f.to_json() for f in self._order.failures],
             "waiting": self._waiting_for(),
         }
+
+    def _age(self, moment: Optional[float]) -> Optional[float]:
+        # A duration, so that whoever asks needs no clock in common with this node.
+        return None if moment is None else round(self._loop.now() - moment, 3)
 
     # Following orders
 
@@ -158,6 +164,7 @@ class Launcher:
     def _start(self, order: Order) -> None:
         self._generation, self._failure, self._state = order.generation, None, RUNNING
         self._oom_kills = oom.kills()
+        self._inbox.begin_generation()
         specs, warning = self._starter.specs(order)
         self._left = len(specs)
         config = self._config

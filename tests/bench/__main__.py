@@ -8,9 +8,10 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from typing import Protocol
 
 from regatta.kube import config
-from tests.bench import creation, first_step, micro
+from tests.bench import creation, first_step, micro, recovery
 from tests.bench.creation import Shape
 from tests.bench.operator_process import OperatorProcess
 from tests.bench.report import Result, machine, table
@@ -24,15 +25,17 @@ OPERATORS = ("--selector", "app.kubernetes.io/name=regatta")
 def main() -> int:
     """Run the benchmarks and print one table."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="runs of either side, alternating (default 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of either side (default 5)")
     parser.add_argument("--kwok-nodes", type=int, default=20, help="fake nodes to schedule on (default 20)")
-    parser.add_argument("--only", choices=("first-step", "operator"), help="leave the other benchmarks out")
+    parser.add_argument("--only", choices=("first-step", "recovery", "operator"), help="leave the other benchmarks out")
     arguments = parser.parse_args()
     cluster = tool.ensure_cluster()
     results: list[Result] = []
-    if arguments.only != "operator":
-        results += launching(cluster, rounds=arguments.rounds)
-    if arguments.only != "first-step":
+    if arguments.only in (None, "first-step"):
+        results += training(cluster, first_step.measure, rounds=arguments.rounds)
+    if arguments.only in (None, "recovery"):
+        results += training(cluster, recovery.measure, rounds=arguments.rounds)
+    if arguments.only in (None, "operator"):
         results += operating(cluster, rounds=arguments.rounds, kwok_nodes=arguments.kwok_nodes)
     print(f"\n{machine()}\nmedian of {arguments.rounds} runs\n\n{table(results)}\n")
     missed = [result for result in results if result.missed]
@@ -41,8 +44,14 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def launching(cluster: tool.Cluster, *, rounds: int) -> list[Result]:
-    """Install the chart and measure how soon a crew makes its first step."""
+class Measure(Protocol):
+    """Benchmark of crews that really train."""
+
+    def __call__(self, place: Playground, *, rounds: int) -> list[Result]: ...
+
+
+def training(cluster: tool.Cluster, measure: Measure, *, rounds: int) -> list[Result]:
+    """Install the chart and measure crews in a namespace of their own."""
     images = tool.ensure_images(cluster)
     release.install(cluster, images)
     api = Api(kubeconfig=cluster.kubeconfig, context=cluster.context)
@@ -55,7 +64,7 @@ def launching(cluster: tool.Cluster, *, rounds: int) -> list[Result]:
             release=release.RELEASE,
             pytorch_image=images["pytorch"].reference,
         )
-        return first_step.measure(Playground(installation, namespace), rounds=rounds)
+        return measure(Playground(installation, namespace), rounds=rounds)
     finally:
         api.delete("namespaces", namespace)
         api.close()

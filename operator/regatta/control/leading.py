@@ -64,7 +64,8 @@ class World:
                 continue
             pod = self.pods.get(job.namespace, names.pod_name(job.name, job.status.attempt, 0))
             if pod is not None and pod.ip and pod.owner_uid == job.uid and pod.phase == "Running":
-                yield Target(cached.key, pod.uid, pod.ip)
+                attempt = job.status.attempt
+                yield Target(key=cached.key, job_uid=job.uid, attempt=attempt, pod_uid=pod.uid, ip=pod.ip)
 
 
 class Leader:

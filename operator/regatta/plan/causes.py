@@ -18,6 +18,7 @@ __all__ = ["Verdict", "first_failure"]
 
 EXIT_CREW_LOST: Final = 72
 """A launcher that lost its crew through no fault of its own processes."""
+EXIT_KILLED: Final = 137
 
 DISRUPTIONS: Final = {
     "PreemptionByScheduler": Cause.PREEMPTED,
@@ -55,12 +56,13 @@ class Verdict:
     """Whether this only tells that somebody else of the crew was lost; the culprit may be reported in a moment."""
 
 
-def first_failure(crew: Crew, *, all_created: bool, now: datetime) -> Verdict | None:
+def first_failure(crew: Crew, *, all_created: bool, now: datetime, launched: bool = False) -> Verdict | None:
     """Return what made the attempt fail, None while every member can still train.
 
     `all_created` says that each pod of the attempt was once created: then a missing one was deleted by somebody.
+    `launched` says that our launcher is the first process of the training containers, not the user's program.
     """
-    verdicts = [_verdict(pod, now=now) for pod in crew.members.values() if has_failed(pod)]
+    verdicts = [_verdict(pod, crew, launched=launched, now=now) for pod in crew.members.values() if has_failed(pod)]
     if verdicts:
         return min(verdicts, key=lambda verdict: (verdict.symptom, verdict.at))
     if all_created and crew.missing:
@@ -74,22 +76,27 @@ def first_failure(crew: Crew, *, all_created: bool, now: datetime) -> Verdict | 
     return None
 
 
-def _verdict(pod: PodFacts, *, now: datetime) -> Verdict:
+def _verdict(pod: PodFacts, crew: Crew, *, launched: bool, now: datetime) -> Verdict:
     trainer = trainer_of(pod)
     at = (trainer.finished_at if trainer is not None else None) or pod.deleting_since or now
-    cause, message = _cause(pod, trainer, report=report_of(pod))
+    report = report_of(pod)
+    cause, message = _cause(pod, trainer, report=report, launched=launched)
+    symptom = cause is Cause.CREW_LOST and trainer is not None and trainer.exit_code == EXIT_CREW_LOST
+    lost = crew.members.get(report.worker, pod) if symptom and report and report.worker is not None else pod
     return Verdict(
         cause=cause,
         message=message,
         at=at,
-        pod=pod.name,
-        node=pod.node,
+        pod=lost.name,
+        node=lost.node,
         exit_code=trainer.exit_code if trainer is not None else None,
-        symptom=cause is Cause.CREW_LOST,
+        symptom=symptom,
     )
 
 
-def _cause(pod: PodFacts, trainer: ContainerFacts | None, *, report: CrewReport | None) -> tuple[Cause, str]:
+def _cause(
+    pod: PodFacts, trainer: ContainerFacts | None, *, report: CrewReport | None, launched: bool
+) -> tuple[Cause, str]:
     """Cause and words for one failed pod. Kubernetes' own reasons win: they explain the exit code, not the reverse."""
     who = f"worker {pod.worker}"
     if pod.disruption in DISRUPTIONS:
@@ -115,6 +122,9 @@ def _cause(pod: PodFacts, trainer: ContainerFacts | None, *, report: CrewReport 
         return Cause.USER_ERROR, f"{who}: the image cannot start the command: {trainer.termination_message}"
     if report is not None and report.message:
         return Cause.USER_ERROR, report.message
+    if launched and report is None and trainer.exit_code == EXIT_KILLED:
+        # Nothing in a container can kill its first process, and a launcher that ends by itself leaves a report.
+        return Cause.CREW_LOST, f"{who} was killed from outside of its container, on node {pod.node}"
     words = trainer.termination_message.strip().splitlines()
     detail = f": {words[-1][:512]}" if words else ""
     return Cause.USER_ERROR, f"{who} ended with exit code {trainer.exit_code}{detail}"

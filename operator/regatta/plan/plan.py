@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from regatta.api.spec import TrainingJobSpec
+from regatta.api.spec import Runtime, TrainingJobSpec
 from regatta.api.status import FailureAction, Phase, TrainingJobStatus, Workers
 from regatta.api.validate import Problem
 from regatta.plan import ending
@@ -95,7 +95,8 @@ def _decide(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, 
         # Nothing is held: an incomplete crew would keep its accelerators from those who could use them.
         left = (status.next_try_time - now).total_seconds()
         return Plan(status=status, deletes=orphans(crew.all_pods), requeue_after=left)
-    verdict = first_failure(crew, all_created=status.workers.created >= crew.desired, now=now)
+    created = status.workers.created >= crew.desired
+    verdict = first_failure(crew, all_created=created, launched=spec.runtime is Runtime.AUTO, now=now)
     verdict = verdict or stalled(spec, status, observed.crew, now=now)
     if verdict is not None and status.next_try_time is None:
         return _fail_attempt(job, spec, crew, verdict=verdict, now=now)

@@ -1,22 +1,34 @@
-"""Reads the launcher's termination message: what happened in a crew, told by the crew itself."""
+"""What happened in a crew, told by the crew itself: while it runs, and in its launchers' termination messages.
+
+Both come from containers that run a user's code: every value is checked, none is trusted, and what is no good is
+taken for not said.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from regatta.api.status import Progress
 
-__all__ = ["CrewFailure", "CrewReport", "CrewWords", "read_report"]
+__all__ = ["CrewFailure", "CrewReport", "CrewWords", "count_in", "number_in", "read_failures", "read_report"]
 
-MESSAGE_LIMIT = 4096
+MESSAGE_LIMIT: Final = 4096
 """The kubelet cuts termination messages here (core/v1 ContainerStateTerminated)."""
+FAILURES_KEPT: Final = 5
+"""The launcher keeps no more; the count of restarts is complete."""
+TEXT_LIMIT: Final = 1024
+CAUSE_LIMIT: Final = 64
+MAX_COUNT: Final = 2**31 - 1
+MAX_SECONDS: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrewFailure:
-    """One failure that the crew met by a restart in place."""
+    """One failure that the crew overcame in place."""
 
     generation: int
     cause: str
@@ -25,19 +37,26 @@ class CrewFailure:
     exit_code: int | None
     message: str
     at: datetime | None
+    """By the clock of the worker's node."""
     lost_seconds: float | None
+    """Until the next generation started; None before it has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrewWords:
-    """What worker 0's launcher told while it ran."""
+    """What a running crew tells of itself, by worker 0's launcher."""
 
     heard_at: datetime
+    """When it answered last, whether or not it had news."""
     attempt: int
     restarts: int
+    """In-place restarts that this attempt has used."""
     failures: tuple[CrewFailure, ...]
+    """Those that led to these restarts, newest last; at most `FAILURES_KEPT` are remembered."""
     generation: int
+    """The generation that runs or ran last, 0 before the first."""
     progress: Progress | None
+    """`updated_at` is the time of the last step, not of this answer; None where the program tells nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +75,11 @@ class CrewReport:
     """How far this pod's training came, where its program told."""
     total_steps: int | None = None
     failures: tuple[CrewFailure, ...] = ()
+    """Those of the generations before the last one, newest last."""
 
 
 def read_report(text: str) -> CrewReport | None:
-    """Return the report in a termination message, None when it holds none (a foreign program's last words, say).
-
-    The text comes from a container that runs a user's code: every value is checked, none is trusted.
-    """
+    """Return the report in a termination message, None when it holds none (a foreign program's last words, say)."""
     if not text.startswith("{") or len(text) > MESSAGE_LIMIT:
         return None
     try:
@@ -74,21 +91,70 @@ def read_report(text: str) -> CrewReport | None:
     progress = fields.get("progress")
     progress = progress if isinstance(progress, dict) else {}
     return CrewReport(
-        outcome=fields["outcome"],
-        cause=_text(fields.get("cause"), limit=64),
-        worker=_number(fields.get("worker")),
-        rank=_number(fields.get("rank")),
-        exit_code=_number(fields.get("exitCode")),
-        message=_text(fields.get("message"), limit=1024),
-        restarts=_number(fields.get("restarts")) or 0,
-        step=_number(progress.get("step")),
-        total_steps=_number(progress.get("totalSteps")),
+        outcome=_text(fields, "outcome", limit=CAUSE_LIMIT),
+        cause=_text(fields, "cause", limit=CAUSE_LIMIT),
+        worker=count_in(fields, "worker"),
+        rank=count_in(fields, "rank"),
+        exit_code=count_in(fields, "exitCode"),
+        message=_text(fields, "message", limit=TEXT_LIMIT),
+        restarts=count_in(fields, "restarts") or 0,
+        step=count_in(progress, "step"),
+        total_steps=count_in(progress, "totalSteps"),
+        failures=read_failures(fields.get("failures")),
     )
 
 
-def _text(value: object, *, limit: int) -> str:
-    return value[:limit] if isinstance(value, str) else ""
+def read_failures(told: object) -> tuple[CrewFailure, ...]:
+    """The failures in a list of them, newest last; entries that name no generation are none."""
+    if not isinstance(told, list):
+        return ()
+    return tuple(failure for entry in told[-FAILURES_KEPT:] if (failure := _failure(entry)) is not None)
 
 
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
+def count_in(fields: Mapping[str, Any], key: str, *, most: int = MAX_COUNT) -> int | None:
+    """A whole number from 0 to `most`, None where there is no such."""
+    value = fields.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most else None
+
+
+def number_in(fields: Mapping[str, Any], key: str, *, most: float = MAX_SECONDS) -> float | None:
+    """A number from 0 to `most`, None where there is no such."""
+    value = fields.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        return None
+    return float(value)
+
+
+def _failure(entry: object) -> CrewFailure | None:
+    if not isinstance(entry, dict):
+        return None
+    generation = count_in(entry, "generation")
+    if generation is None:
+        return None
+    return CrewFailure(
+        generation=generation,
+        cause=_text(entry, "cause", limit=CAUSE_LIMIT),
+        worker=count_in(entry, "worker"),
+        rank=count_in(entry, "rank"),
+        exit_code=count_in(entry, "exitCode"),
+        message=_text(entry, "message", limit=TEXT_LIMIT),
+        at=_time(entry, "at"),
+        lost_seconds=number_in(entry, "lostSeconds"),
+    )
+
+
+def _text(fields: Mapping[str, Any], key: str, *, limit: int) -> str:
+    value = fields.get(key)
+    # Half a surrogate pair can be written in JSON, and could then be sent to nobody.
+    return value[:limit].encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+def _time(fields: Mapping[str, Any], key: str) -> datetime | None:
+    value = fields.get(key)
+    if not isinstance(value, str) or len(value) > 40:
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+        return None if time.tzinfo is None else time.astimezone(UTC).replace(microsecond=0)
+    except (ValueError, OverflowError):
+        return None

@@ -1,4 +1,4 @@
-"""Reads how far running jobs have come, from worker 0 of each, without ever being held up by one.
+"""Reads how running jobs fare, from worker 0 of each, without ever being held up by one.
 
 The other end is a user's pod: it may answer slowly, endlessly, with rubbish, or not at all. So each read is bounded
 in time and size, what it says is checked field by field, and a pod that does not answer costs one slot for two
@@ -13,16 +13,17 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NoReturn
 
 import aiohttp
 import orjson
 
 from regatta.api.status import Progress
+from regatta.plan.report import CrewWords, count_in, number_in, read_failures
 
-__all__ = ["ProgressPoller", "Target", "read_progress"]
+__all__ = ["ProgressPoller", "Target", "read_words"]
 
 PORT: Final = 9464
 MAX_BODY: Final = 64 * 1024
@@ -32,17 +33,21 @@ PARALLEL: Final = 16
 READS_PER_SECOND: Final = 100.0
 """With more running jobs than this allows, each is read less often."""
 MAX_STEP: Final = 2**53
+SAME_MOMENT: Final = timedelta(seconds=2)
+"""Two readings of the time of one step differ by what the answers took on their way."""
 
 _log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One running job and where its worker 0 is."""
 
     key: Key
+    job_uid: str
+    attempt: int
     pod_uid: str
     ip: str
 
@@ -51,11 +56,11 @@ class Target:
 class _Known:
     pod_uid: str
     read_at: float
-    progress: Progress | None = None
+    words: CrewWords | None = None
 
 
 class ProgressPoller:
-    """Keeps the latest progress of every running job; tells when one has changed."""
+    """Keeps the latest words of every running crew; tells when they have changed."""
 
     def __init__(
         self,
@@ -66,6 +71,7 @@ class ProgressPoller:
         port: int = PORT,
         read_seconds: float = READ_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._targets = targets
         self._changed = changed
@@ -73,12 +79,13 @@ class ProgressPoller:
         self._port = port
         self._timeout = aiohttp.ClientTimeout(total=read_seconds)
         self._clock = clock
+        self._now = now
         self._known: dict[Key, _Known] = {}
 
-    def latest(self, key: Key) -> Progress | None:
+    def latest(self, key: Key) -> CrewWords | None:
         """What the job's present worker 0 told last; None when nothing was read."""
         known = self._known.get(key)
-        return known.progress if known is not None else None
+        return known.words if known is not None else None
 
     async def run(self) -> NoReturn:
         """Read in turn until cancelled."""
@@ -117,11 +124,12 @@ class ProgressPoller:
             known = self._known.get(target.key)
             if body is None or known is None or known.pod_uid != target.pod_uid:
                 continue
-            progress = read_progress(body, now=datetime.now(UTC))
-            if progress is None or _same(progress, known.progress):
+            told = read_words(body, target=target, now=self._now())
+            if told is None:
                 continue
-            known.progress = progress
-            self._changed(target.key)
+            before, known.words = known.words, _settled(told, known.words)
+            if _is_news(known.words, before):
+                self._changed(target.key)
 
     async def _fetch(self, session: aiohttp.ClientSession, ip: str) -> bytes | None:
         """Up to `MAX_BODY` bytes of the pod's answer; None when there is no useful one."""
@@ -146,47 +154,75 @@ class ProgressPoller:
             return None
 
 
-def read_progress(body: bytes, *, now: datetime) -> Progress | None:
-    """What an answer of /progress says, as far as it can be believed; None when that is nothing."""
+def read_words(body: bytes, *, target: Target, now: datetime) -> CrewWords | None:
+    """What an answer of /progress says, as far as it can be believed; None when it is not this crew's.
+
+    An address may have gone to another pod since we were told it: what that crew spent is none of this job's budget.
+    """
     try:
         told = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
     if not isinstance(told, dict):
         return None
-    step = _count(told, "step")
-    total = _count(told, "totalSteps")
-    if total == 0 or (total is not None and step is not None and step > total):
-        total = None
-    fraction = _number(told, "fraction", most=1.0)
-    if fraction is None and step is not None and total is not None:
-        fraction = step / total
-    epoch = _number(told, "epoch", most=1e9)
-    eta = _number(told, "etaSeconds", most=1e9)
-    if step is None and fraction is None and epoch is None:
+    if (told.get("uid"), told.get("attempt"), told.get("worker")) != (target.job_uid, target.attempt, 0):
         return None
-    return Progress(step=step, total_steps=total, epoch=epoch, fraction=fraction, eta_seconds=eta, updated_at=now)
-
-
-def _same(one: Progress, other: Progress | None) -> bool:
-    """Whether the training stands where it stood; the remaining time drifts by itself and says nothing new."""
-    return other is not None and (one.step, one.total_steps, one.epoch, one.fraction) == (
-        other.step,
-        other.total_steps,
-        other.epoch,
-        other.fraction,
+    return CrewWords(
+        heard_at=now,
+        attempt=target.attempt,
+        restarts=count_in(told, "restarts") or 0,
+        failures=read_failures(told.get("failures")),
+        generation=count_in(told, "generation") or 0,
+        progress=_progress(told, now=now),
     )
 
 
-def _count(told: Mapping[str, Any], field: str) -> int | None:
-    value = told.get(field)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_STEP:
+def _progress(told: Mapping[str, Any], *, now: datetime) -> Progress | None:
+    step = count_in(told, "step", most=MAX_STEP)
+    total = count_in(told, "totalSteps", most=MAX_STEP)
+    if total == 0 or (total is not None and step is not None and step > total):
+        total = None
+    fraction = number_in(told, "fraction", most=1.0)
+    if fraction is None and step is not None and total is not None:
+        fraction = step / total
+    epoch = number_in(told, "epoch")
+    eta = number_in(told, "etaSeconds")
+    if step is None and fraction is None and epoch is None:
         return None
-    return value
+    # An age, not a time: the clock of the pod's node need not agree with ours.
+    age = number_in(told, "stepAgeSeconds")
+    updated_at = None if age is None else (now - timedelta(seconds=age)).replace(microsecond=0)
+    return Progress(
+        step=step, total_steps=total, epoch=epoch, fraction=fraction, eta_seconds=eta, updated_at=updated_at
+    )
 
 
-def _number(told: Mapping[str, Any], field: str, *, most: float) -> float | None:
-    value = told.get(field)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        return None
-    return float(value)
+def _settled(told: CrewWords, before: CrewWords | None) -> CrewWords:
+    """The words with the progress known before, where the training stands where it stood.
+
+    The remaining time drifts by itself and says nothing new, nor does the moment of a step when read once more.
+    Progress without steps has no age; it is as old as our knowledge of it.
+    """
+    old, new = before.progress if before is not None else None, told.progress
+    if new is None:
+        return told
+    if old is not None and old.updated_at is not None and _position(old) == _position(new):
+        if new.updated_at is None or new.updated_at < old.updated_at + SAME_MOMENT:
+            return replace(told, progress=old)
+    elif new.updated_at is None:
+        return replace(told, progress=new.model_copy(update={"updated_at": told.heard_at}))
+    return told
+
+
+def _is_news(words: CrewWords, before: CrewWords | None) -> bool:
+    """Whether something happened in the crew; that it still answers is none."""
+    return before is None or _facts(words) != _facts(before)
+
+
+def _facts(words: CrewWords) -> tuple[object, ...]:
+    position = _position(words.progress) if words.progress is not None else None
+    return words.generation, words.restarts, words.failures, position
+
+
+def _position(progress: Progress) -> tuple[object, ...]:
+    return progress.step, progress.total_steps, progress.epoch, progress.fraction

@@ -26,8 +26,10 @@ from regatta_runtime.crew.messages import (
     IDLE,
     JOIN_TIMEOUT,
     LEAVING,
+    OOM_KILLED,
     RUN,
     STOP,
+    USER_ERROR,
     WAIT,
     WORKER_LOST,
     Failure,
@@ -56,12 +58,21 @@ class Rules(NamedTuple):
     lost_after: float  # silence on an open connection
     gone_after: float  # a closed connection that does not come back
     stop_limit: float
-    fatal_exit_codes: FrozenSet[int]
+    fatal_exit_codes: FrozenSet[int]  # of the user's program
+    fatal_oom: bool
 
     @property
     def workers(self) -> int:
         """Launchers that must join."""
         return self.shape[1]
+
+    def forbid_restart(self, failure: Failure) -> bool:
+        """Whether it is of no use, or not wanted, to start again after this failure, whatever the budget."""
+        if failure.cause == USER_ERROR:
+            return failure.exit_code in self.fatal_exit_codes
+        if failure.cause == OOM_KILLED:
+            return self.fatal_oom
+        return failure.cause in (COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE)
 
 
 class _Seat:
@@ -88,6 +99,7 @@ class Coordinator:
         self._began = self._ticked_at = now
         self._deadline = now + rules.join_timeout
         self._failed: List[Tuple[float, Failure]] = []  # of this generation, with the time each happened
+        self._overcome: Optional[Tuple[float, Failure]] = None  # the last of these, until the next generation starts
         self._quick_deaths = 0
         self._given_up: Optional[int] = None
 
@@ -203,6 +215,7 @@ class Coordinator:
 
     def _run_next(self, now: float) -> None:
         generation = self.order.generation + 1
+        self._account(now)
         self.phase, self._failed, self._began = RUNNING, [], now
         self._give(RUN, generation=generation, master=(self._master_address(), self._pick_port()))
 
@@ -217,22 +230,29 @@ class Coordinator:
         self._give(STOP)
 
     def _after_failure(self, now: float) -> None:
-        first = min(self._failed, key=lambda timed: timed[0])[1]
-        hopeless = first.cause in (COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE)
-        if hopeless or first.exit_code in self.rules.fatal_exit_codes or self.order.restarts >= self.rules.restarts:
+        failed_at, first = min(self._failed, key=lambda timed: timed[0])
+        if self.rules.forbid_restart(first) or self.order.restarts >= self.rules.restarts:
             self._end(Verdict(first))
             return
-        failed_at = min(self._failed, key=lambda timed: timed[0])[0]
+        self._overcome = failed_at, first
         self._quick_deaths = self._quick_deaths + 1 if failed_at - self._began < QUICK_DEATH_SECONDS else 0
-        self.order = self.order._replace(
-            failures=(*self.order.failures, first)[-FAILURES_KEPT:], restarts=self.order.restarts + 1
-        )
         pause = min(2.0 ** (self._quick_deaths - 2), LONGEST_PAUSE_SECONDS) if self._quick_deaths > 1 else 0.0
         if pause:
             self.phase, self._deadline = PAUSING, now + pause
             self._give(WAIT, note=f"starting again in {pause:g} s: {self._quick_deaths} generations died at once")
         else:
             self._run_next(now)
+
+    def _account(self, now: Optional[float]) -> None:
+        """Tell of the failure that was overcome, once it is known what it cost, or that nothing comes after it."""
+        if self._overcome is None:
+            return
+        failed_at, failure = self._overcome
+        self._overcome = None
+        failure = failure._replace(lost_seconds=None if now is None else round(max(0.0, now - failed_at), 3))
+        self.order = self.order._replace(
+            failures=(*self.order.failures, failure)[-FAILURES_KEPT:], restarts=self.order.restarts + 1
+        )
 
     def _end_badly(self, cause: str, message: str, *, worker: Optional[int] = None, gentle: bool = False) -> None:
         missing = next((w for w in range(self.rules.workers) if w not in self._seats), 0)
@@ -249,6 +269,7 @@ class Coordinator:
 
     def _end(self, verdict: Verdict) -> None:
         self.phase = ENDED
+        self._account(None)
         self._give(END, verdict=verdict)
 
     def _give(

@@ -49,6 +49,7 @@ class Failure(NamedTuple):
     cause: str
     message: str
     at: str = ""
+    lost_seconds: Optional[float] = None  # from the failure to the start of the next generation, once there was one
 
     def to_json(self) -> Dict[str, Any]:
         """As it stands in messages, in `/progress` and in the termination message."""
@@ -61,6 +62,7 @@ class Failure(NamedTuple):
             "cause": self.cause,
             "message": self.message,
             "at": self.at,
+            "lostSeconds": self.lost_seconds,
         }
 
     @classmethod
@@ -75,6 +77,7 @@ class Failure(NamedTuple):
             cause=_string(raw, "cause"),
             message=_string(raw, "message"),
             at=_string(raw, "at"),
+            lost_seconds=None if raw.get("lostSeconds") is None else _seconds(raw, "lostSeconds"),
         )
 
 
@@ -109,11 +112,8 @@ class Report(NamedTuple):
         """Read one; ValueError when it is not one."""
         raw = _object(data)
         shape = raw.get("shape")
-        ago = raw.get("failedAgo")
         if not isinstance(shape, list) or len(shape) != 3 or not all(isinstance(n, int) for n in shape):
             raise ValueError("shape: want three numbers")
-        if not isinstance(ago, (int, float)) or not 0 <= ago < 1e9:
-            raise ValueError("failedAgo: want seconds")
         if raw.get("state") not in STATES:
             raise ValueError("state: unknown")
         failure = raw.get("failure")
@@ -127,7 +127,7 @@ class Report(NamedTuple):
             generation=_number(raw, "generation"),
             seen=_number(raw, "seen"),
             failure=Failure.from_json(failure) if failure else None,
-            failed_ago=float(ago),
+            failed_ago=_seconds(raw, "failedAgo"),
         )
 
 
@@ -211,6 +211,13 @@ def _number(raw: Dict[str, Any], key: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
         raise ValueError(f"{key}: want a whole number")
     return value
+
+
+def _seconds(raw: Dict[str, Any], key: str) -> float:
+    value = raw.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
+        raise ValueError(f"{key}: want seconds")
+    return float(value)
 
 
 def _string(raw: Dict[str, Any], key: str) -> str:

@@ -117,6 +117,32 @@ def test_a_culprit_beats_an_earlier_symptom() -> None:
     assert (verdict.cause, verdict.symptom) == ("OOMKilled", False)
 
 
+def test_a_crew_that_lost_a_worker_names_that_workers_pod() -> None:
+    told = message(cause="WorkerLost", message="the launcher of worker 1 no longer answers", worker=1)
+    verdict = first_failure(
+        crew(pod(worker=0).ended(72, message=told), pod(worker=1).joined()), all_created=True, now=NOW
+    )
+    assert verdict is not None
+    assert (verdict.cause, verdict.pod, verdict.symptom) == ("CrewLost", "job-a-1-1", True)
+
+
+@pytest.mark.parametrize(
+    ("launched", "failed", "cause"),
+    [
+        pytest.param(True, pod().ended(137), "CrewLost", id="our launcher"),
+        pytest.param(True, pod().ended(137, message=message()), "UserError", id="a process of our launcher"),
+        pytest.param(True, pod().ended(137, reason="OOMKilled"), "OOMKilled", id="memory"),
+        pytest.param(True, pod().ended(137).deleting(), "PodDeleted", id="a deletion that took too long"),
+        pytest.param(False, pod().ended(137), "UserError", id="a program of the user's own"),
+    ],
+)
+def test_a_launcher_is_killed_only_from_outside(launched: bool, failed: PodBuilder, cause: str) -> None:
+    witness = pod(worker=1).ended(72, at=NOW - seconds(1))
+    verdict = first_failure(crew(failed, witness), all_created=True, launched=launched, now=NOW)
+    assert verdict is not None
+    assert (verdict.cause, verdict.pod, verdict.symptom) == (cause, "job-a-1-0", False)
+
+
 def test_a_missing_pod_is_a_failure_only_when_all_were_created() -> None:
     half = crew(pod(worker=0).joined(), desired=2)
     assert first_failure(half, all_created=False, now=NOW) is None

@@ -122,6 +122,8 @@ class Crew:
         self.folder = folder
         self.news = threading.Condition()
         self.launchers: dict[int, Launcher] = {}
+        self._all: list[Launcher] = []
+        self._attempt = 1
         self.port = free_port()
         self.token = uuid.uuid4().hex
         self._job = f"job-{uuid.uuid4().hex[:12]}"
@@ -156,7 +158,7 @@ class Crew:
             "REGATTA_NAMESPACE": "default",
             "REGATTA_UID": "6f1c",
             "REGATTA_FRAMEWORK": "PyTorch",
-            "REGATTA_ATTEMPT": "1",
+            "REGATTA_ATTEMPT": str(self._attempt),
             "REGATTA_WORKER": str(worker),
             "REGATTA_WORKERS": str(self._workers),
             "REGATTA_PROCESSES": str(self._processes),
@@ -170,11 +172,19 @@ class Crew:
             **variables,
         }
         self.launchers[worker] = Launcher(self, worker, environment, self._command)
+        self._all.append(self.launchers[worker])
         return self.launchers[worker]
 
     def start(self, *, order: list[int] | None = None) -> Crew:
         for worker in order or range(self._workers):
             self.launch(worker)
+        return self
+
+    def next_attempt(self) -> Crew:
+        """Go on with the attempt that follows: new pods at new addresses, which know each other by a new token."""
+        self.launchers = {}
+        self._attempt += 1
+        self.port, self.token = free_port(), uuid.uuid4().hex
         return self
 
     def until(self, text: str, *, times: int = 1, worker: int | None = None) -> None:
@@ -231,10 +241,10 @@ class Crew:
         return next(pid for pid, its_rank in self.processes().items() if its_rank == rank)
 
     def close(self) -> None:
-        for launcher in self.launchers.values():
+        for launcher in self._all:
             if launcher.popen.poll() is None:
                 launcher.popen.send_signal(signal.SIGKILL)
         for pid in self.processes():
             os.kill(pid, signal.SIGKILL)
-        for launcher in self.launchers.values():
+        for launcher in self._all:
             launcher.wait()

@@ -32,6 +32,7 @@ class Stage:
     workers: int = 2
     restarts: int = 3
     fatal: frozenset[int] = frozenset()
+    fatal_oom: bool = False
     now: float = 1000.0
     coordinator: Coordinator = field(init=False)
 
@@ -44,6 +45,7 @@ class Stage:
             gone_after=3.0,
             stop_limit=35.0,
             fatal_exit_codes=self.fatal,
+            fatal_oom=self.fatal_oom,
         )
         ports = itertools.count(20_000)
         self.coordinator = Coordinator(rules, now=self.now, pick_port=lambda: next(ports))
@@ -93,9 +95,9 @@ class Stage:
             self.later(1).all(RUNNING, generation)
         return self
 
-    def fail(self, worker: int, generation: int, *, exit_code: int = 1) -> Stage:
+    def fail(self, worker: int, generation: int, *, exit_code: int = 1, cause: str = "UserError") -> Stage:
         """One worker fails and the whole crew stops."""
-        return self.hear(worker, FAILED, generation, exit_code=exit_code).all(IDLE, generation)
+        return self.hear(worker, FAILED, generation, exit_code=exit_code, cause=cause).all(IDLE, generation)
 
     @property
     def order(self) -> str:
@@ -219,11 +221,45 @@ def test_the_budget_is_kept_exactly(restarts: int) -> None:
     assert stage.coordinator.order.restarts == restarts
 
 
-@pytest.mark.parametrize(("exit_code", "cause"), [(42, "UserError"), (127, "CommandNotFound")])
-def test_what_no_restart_can_heal_is_not_restarted(exit_code: int, cause: str) -> None:
-    stage = Stage(fatal=frozenset({42})).all().all(RUNNING, 1)
-    stage.hear(0, FAILED, 1, exit_code=exit_code, cause=cause).all(IDLE, 1)
-    assert stage.order == END
+@pytest.mark.parametrize(
+    ("exit_code", "cause", "fatal_oom", "follows"),
+    [
+        pytest.param(42, "UserError", False, END, id="fatal exit code"),
+        pytest.param(41, "UserError", True, RUN, id="another exit code"),
+        pytest.param(137, "OOMKilled", True, END, id="fatal out of memory"),
+        pytest.param(137, "OOMKilled", False, RUN, id="out of memory"),
+        pytest.param(42, "OOMKilled", False, RUN, id="an exit code rule is about the program's own exits"),
+        pytest.param(127, "CommandNotFound", False, END, id="command not found"),
+    ],
+)
+def test_what_no_restart_can_heal_or_none_shall_is_not_restarted(
+    exit_code: int, cause: str, fatal_oom: bool, follows: str
+) -> None:
+    stage = Stage(fatal=frozenset({42}), fatal_oom=fatal_oom).all().all(RUNNING, 1)
+    stage.fail(0, 1, exit_code=exit_code, cause=cause)
+    assert stage.order == follows
+
+
+def test_what_a_failure_cost_is_known_when_the_next_generation_starts() -> None:
+    stage = running(restarts=10).live(20, 1)
+    stage.hear(1, FAILED, 1, exit_code=1, ago=2.0).later(3).all(IDLE, 1)
+    assert [failure.lost_seconds for failure in stage.coordinator.order.failures] == [5.0]
+    stage.all(RUNNING, 2).fail(0, 2).all(RUNNING, 3).fail(0, 3)
+    assert stage.order == WAIT, "two quick deaths make the next generation wait"
+    assert len(stage.coordinator.order.failures) == stage.coordinator.order.restarts == 2
+    stage.later(1)
+    assert [failure.lost_seconds for failure in stage.coordinator.order.failures] == [5.0, 0.0, 1.0]
+    assert stage.coordinator.order.restarts == 3
+
+
+def test_a_failure_after_which_the_crew_ends_without_another_generation_is_told_as_well() -> None:
+    stage = running(restarts=10).fail(0, 1).all(RUNNING, 2).fail(0, 2, exit_code=7)
+    assert stage.order == WAIT
+    stage.hear(1, LEAVING, 2)
+    order = stage.coordinator.order
+    assert stage.verdict is not None
+    assert (stage.verdict.cause, order.restarts) == ("WorkerLost", 2)
+    assert [(failure.exit_code, failure.lost_seconds) for failure in order.failures] == [(1, 0.0), (7, None)]
 
 
 def test_generations_that_die_at_once_make_the_next_ones_wait_longer_and_longer() -> None:

@@ -54,6 +54,7 @@ def test_each_of_them_is_missed_by_name(name: str) -> None:
         ("REGATTA_JOIN_TIMEOUT", "-1", "number of seconds"),
         ("REGATTA_LOG_PREFIX", "maybe", "must be 0 or 1"),
         ("REGATTA_FATAL_EXIT_CODES", "1,256", "from 1 to 255"),
+        ("REGATTA_FATAL_OOM", "yes", "must be 0 or 1"),
         ("REGATTA_JOB", "a\nb", "printable ASCII"),
     ],
 )

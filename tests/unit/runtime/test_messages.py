@@ -22,6 +22,7 @@ FAILURES = st.builds(
     cause=TEXT,
     message=TEXT,
     at=TEXT,
+    lost_seconds=st.none() | st.integers(0, 4000).map(lambda n: n / 4),
 )
 REPORTS = st.builds(
     Report,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ for step in range(1, 1001):
 """
 
 
-def page(crew: Crew, worker: int = 0) -> dict[str, object]:
+def page(crew: Crew, worker: int = 0) -> dict[str, Any]:
     return dict(json.loads(crew.launchers[worker].get("/progress")[1]))
 
 
@@ -27,11 +28,13 @@ def test_the_last_report_is_always_shown(crew: Crew) -> None:
     crew.until_page("/progress", '"step": 1000')
     shown = page(crew)
     assert shown.pop("updatedAt")
+    assert 0 <= shown.pop("stepAgeSeconds") < 30
     assert shown == {
         "step": 1000,
         "totalSteps": 1000,
         "epoch": 10,
         "state": "running",
+        "uid": "6f1c",
         "attempt": 1,
         "worker": 0,
         "generation": 1,
@@ -48,6 +51,44 @@ def test_a_report_held_back_is_sent_at_the_end_of_the_program(crew: Crew) -> Non
     """).start()
     assert crew.wait() == [0]
     assert crew.launchers[0].termination()["progress"] == {"step": 7, "totalSteps": None, "epoch": None}
+
+
+def test_a_step_has_no_age_before_there_is_one(crew: Crew) -> None:
+    crew.of(1).script("""
+        from regatta_runtime import progress
+        progress.report(epoch=0.5)
+        wait()
+    """).start()
+    crew.until_page("/progress", '"epoch": 0.5')
+    assert page(crew)["stepAgeSeconds"] is None
+
+
+def test_the_age_of_a_step_grows_though_the_program_goes_on_talking_of_it(crew: Crew) -> None:
+    crew.of(1).script("""
+        from regatta_runtime import progress
+        progress.report(step=7)
+        began = time.monotonic()
+        for epoch in range(1, 6):
+            time.sleep(0.3)
+            progress.report(step=7, epoch=epoch)
+        say(f"talked for {time.monotonic() - began} s")
+        wait()
+    """).start()
+    crew.until_page("/progress", '"epoch": 5')
+    assert page(crew)["stepAgeSeconds"] >= 1.5
+
+
+def test_a_step_done_again_after_a_restart_is_a_new_one(crew: Crew) -> None:
+    crew.of(1).script("""
+        from regatta_runtime import progress
+        progress.report(step=7, epoch=generation)
+        if generation == 1:
+            time.sleep(1.5)
+            sys.exit(1)
+        wait()
+    """).start()
+    crew.until_page("/progress", '"epoch": 2')
+    assert page(crew)["stepAgeSeconds"] < 1.5
 
 
 def test_each_worker_shows_its_lowest_reporting_rank(crew: Crew) -> None:

@@ -41,6 +41,7 @@ def test_whoever_dies_and_however_all_start_again(
         assert (told["outcome"], told["generation"], told["restarts"]) == ("Succeeded", 2, 1)
         (failure,) = told["failures"]
         assert failure.pop("at")
+        assert 0 < failure.pop("lostSeconds") < 30
         assert failure == {
             "generation": 1,
             "worker": rank // 2,

@@ -1,9 +1,10 @@
-"""What a user's pod says of its progress is checked, and nothing it does holds the operator up."""
+"""What a user's pod says of its crew is checked, and nothing it does holds the operator up."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -11,10 +12,36 @@ import orjson
 import pytest
 from aiohttp import web
 
-from regatta.telemetry.progress import MAX_BODY, ProgressPoller, Target, read_progress
-from tests.builders import NOW
+from regatta.api.status import Progress
+from regatta.plan.report import CrewFailure, CrewWords
+from regatta.telemetry.progress import MAX_BODY, ProgressPoller, Target, read_words
+from tests.builders import NOW, UID, seconds
 
 KEY = ("team", "a")
+TARGET = Target(key=KEY, job_uid=UID, attempt=3, pod_uid="uid-1", ip="127.0.0.1")
+HEAD = {"uid": UID, "attempt": 3, "worker": 0, "generation": 1, "restarts": 0}
+FAILURE = {
+    "generation": 1,
+    "cause": "UserError",
+    "worker": 1,
+    "rank": 5,
+    "exitCode": 3,
+    "message": "rank 5 on worker 1 exited with code 3",
+    "at": "2026-01-02T03:00:00Z",
+    "lostSeconds": 2.5,
+}
+
+
+def words(**told: Any) -> CrewWords:
+    found = read_words(orjson.dumps(HEAD | told), target=TARGET, now=NOW)
+    assert found is not None
+    return found
+
+
+def progress_of(found: CrewWords | None) -> Progress:
+    assert found is not None
+    assert found.progress is not None
+    return found.progress
 
 
 @pytest.mark.parametrize(
@@ -31,19 +58,50 @@ KEY = ("team", "a")
     ],
 )
 def test_what_can_be_believed_is_taken(told: dict[str, Any], expected: tuple[Any, ...]) -> None:
-    progress = read_progress(orjson.dumps(told), now=NOW)
-    assert progress is not None
+    progress = progress_of(words(**told))
     assert (progress.step, progress.total_steps, progress.fraction) == expected
-    assert progress.updated_at == NOW
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{}, {"step": "5"}, {"step": 9999999999999999999}, {"step": None, "epoch": -1, "fraction": 2}, {"epoch": [1]}],
+    ids=str,
+)
+def test_progress_that_cannot_be_believed_is_none(told: dict[str, Any]) -> None:
+    assert words(**told).progress is None
 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"rubbish", b"[]", b"null", b"{}", b'{"step":"5"}', b'{"step":1e400}', b'{"step":9999999999999999999}',
-     b'{"step":null,"epoch":-1,"fraction":2}'],
+    [b"", b"rubbish", b"[]", b"null", b"{}", b"\xff", b"[" * 60000, b'{"step":5}', b'{"step":1e400}',
+     orjson.dumps(HEAD | {"uid": "another job's"}),
+     orjson.dumps(HEAD | {"attempt": 2}),
+     orjson.dumps(HEAD | {"worker": 1})],
+    ids=lambda body: body[:30],
 )  # fmt: skip
-def test_what_cannot_be_believed_is_nothing(body: bytes) -> None:
-    assert read_progress(body, now=NOW) is None
+def test_an_answer_that_is_not_of_this_crew_is_nothing(body: bytes) -> None:
+    assert read_words(body, target=TARGET, now=NOW) is None
+
+
+def test_restarts_and_failures_are_told_with_their_cause_and_cost() -> None:
+    found = words(generation=2, restarts=1, failures=[FAILURE])
+    assert (found.heard_at, found.attempt, found.generation, found.restarts) == (NOW, 3, 2, 1)
+    assert found.failures == (
+        CrewFailure(
+            generation=1,
+            cause="UserError",
+            worker=1,
+            rank=5,
+            exit_code=3,
+            message="rank 5 on worker 1 exited with code 3",
+            at=NOW.replace(minute=0, second=0),
+            lost_seconds=2.5,
+        ),
+    )
+
+
+def test_the_time_of_the_last_step_is_reckoned_by_our_own_clock() -> None:
+    assert progress_of(words(step=5, stepAgeSeconds=90.4)).updated_at == NOW - seconds(91)  # down to the second
 
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -58,9 +116,9 @@ class Trainer:
         self.port = 0
 
     @staticmethod
-    def step(number: int) -> Answer:
+    def step(number: int, *, age: float = 0.0, **told: Any) -> Answer:
         async def answer(_: web.Request) -> web.StreamResponse:
-            return web.json_response({"step": number, "totalSteps": 100})
+            return web.json_response(HEAD | {"step": number, "totalSteps": 100, "stepAgeSeconds": age} | told)
 
         return answer
 
@@ -87,7 +145,7 @@ class Round:
 
     def __init__(self, trainer: Trainer) -> None:
         self.now = 100.0
-        self.targets = [Target(KEY, "uid-1", "127.0.0.1")]
+        self.targets = [TARGET]
         self.changed: list[tuple[str, str]] = []
         self.poller = ProgressPoller(
             targets=lambda: self.targets,
@@ -95,6 +153,7 @@ class Round:
             port=trainer.port,
             read_seconds=0.3,
             clock=lambda: self.now,
+            now=lambda: NOW + seconds(self.now),
         )
 
     async def __call__(self, *, later: float = 5.0) -> None:
@@ -111,9 +170,67 @@ async def test_progress_is_read_and_a_change_is_told_once(trainer: Trainer) -> N
     trainer.answer = trainer.step(2)
     await read()
     assert read.changed == [KEY, KEY]
-    progress = read.poller.latest(KEY)
-    assert progress is not None
+    progress = progress_of(read.poller.latest(KEY))
     assert (progress.step, progress.fraction) == (2, 0.02)
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        {"generation": 2},
+        {"restarts": 1},
+        {"failures": [FAILURE | {"lostSeconds": None}]},
+        {"failures": [FAILURE]},
+        {"epoch": 1},
+    ],
+    ids=str,
+)
+async def test_whatever_happens_in_the_crew_is_news(trainer: Trainer, news: dict[str, Any]) -> None:
+    read = Round(trainer)
+    trainer.answer = trainer.step(1, failures=[FAILURE | {"generation": 0}])
+    await read()
+    trainer.answer = trainer.step(1, **news)
+    await read()
+    assert read.changed == [KEY, KEY]
+
+
+async def test_an_answer_without_news_is_remembered_and_told_to_nobody(trainer: Trainer) -> None:
+    read = Round(trainer)
+    await read()
+    first = read.poller.latest(KEY)
+    trainer.answer = trainer.step(1, age=5.3)
+    await read()
+    latest = read.poller.latest(KEY)
+    assert first is not None
+    assert latest == replace(first, heard_at=first.heard_at + seconds(5)), "the step is as old as it was"
+    assert read.changed == [KEY]
+
+
+async def test_the_same_step_done_again_is_a_later_step(trainer: Trainer) -> None:
+    read = Round(trainer)
+    await read()
+    trainer.answer = trainer.step(1, age=1.0)
+    await read(later=60.0)
+    latest = read.poller.latest(KEY)
+    assert latest is not None
+    assert progress_of(latest).updated_at == latest.heard_at - seconds(1)
+
+
+async def test_progress_without_steps_is_as_old_as_the_knowledge_of_it(trainer: Trainer) -> None:
+    read = Round(trainer)
+    for _ in range(2):
+        trainer.answer = trainer.step(1, step=None, stepAgeSeconds=None, epoch=0.5)
+        await read()
+    assert progress_of(read.poller.latest(KEY)).updated_at == NOW + seconds(105)
+
+
+async def test_another_crews_answer_at_the_same_address_changes_nothing(trainer: Trainer) -> None:
+    read = Round(trainer)
+    await read()
+    trainer.answer = trainer.step(50, uid="another job's", restarts=3)
+    await read()
+    assert progress_of(read.poller.latest(KEY)).step == 1
+    assert read.changed == [KEY]
 
 
 async def test_a_job_is_not_asked_more_often_than_its_period(trainer: Trainer) -> None:
@@ -138,7 +255,7 @@ async def silent(_: web.Request) -> web.StreamResponse:
 
 
 async def huge(_: web.Request) -> web.StreamResponse:
-    return web.Response(body=b'{"step":7}' + b" " * MAX_BODY)
+    return web.Response(body=orjson.dumps(HEAD | {"step": 7}) + b" " * MAX_BODY)
 
 
 async def elsewhere(request: web.Request) -> web.StreamResponse:
@@ -163,15 +280,16 @@ async def test_a_pod_that_answers_badly_costs_a_bounded_time_and_changes_nothing
     async with asyncio.timeout(2):
         await read()
     assert trainer.asked == 2
-    progress = read.poller.latest(KEY)
-    assert progress is not None
-    assert progress.step == 1
+    latest = read.poller.latest(KEY)
+    assert progress_of(latest).step == 1
+    assert latest is not None
+    assert latest.heard_at == NOW + seconds(105), "only an answer is heard"
 
 
 async def test_a_new_attempts_worker_starts_anew(trainer: Trainer) -> None:
     read = Round(trainer)
     await read()
-    read.targets = [Target(KEY, "uid-2", "not an address")]
+    read.targets = [replace(TARGET, pod_uid="uid-2", ip="not an address")]
     await read()
     assert read.poller.latest(KEY) is None
 
