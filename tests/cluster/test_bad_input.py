@@ -175,6 +175,7 @@ def test_the_api_server_refuses_what_can_never_work(shared: Playground, row: Ref
 
 
 @pytest.mark.parametrize("row", TOLD, ids=lambda row: row.title)
+@pytest.mark.pitfall(1, 5, 16)
 def test_the_status_says_what_keeps_a_job_from_training(places: dict[str, Playground], row: Told) -> None:
     place, name = places[row.title], row.job.name
 

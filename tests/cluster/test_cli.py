@@ -164,6 +164,7 @@ def test_versions_of_the_cluster_are_told(playground: Playground, command: Comma
     assert playground.installation.namespace in told["Operator"]
 
 
+@pytest.mark.pitfall(30)
 def test_what_render_shows_is_what_the_operator_creates(
     playground: Playground, command: Command, tmp_path: Path
 ) -> None:

@@ -42,6 +42,7 @@ def test_two_workers_of_two_processes_on_two_nodes_train_to_the_parameters_of_a_
         assert each["parameters"] == pytest.approx(reference["parameters"], abs=1e-5)
 
 
+@pytest.mark.pitfall(3)
 def test_the_status_tells_the_whole_life_of_a_job_that_succeeded(playground: Playground) -> None:
     name = playground.apply(job("life").workers(2).command("sleep", "3"))
 

@@ -34,6 +34,7 @@ def log_of(place: Playground, pod: dict[str, Any]) -> str:
     return place.log(pod["metadata"]["name"])
 
 
+@pytest.mark.pitfall(18)
 def test_a_killed_process_goes_on_from_its_checkpoint_in_place_twenty_times_of_twenty(playground: Playground) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")

@@ -71,6 +71,7 @@ def seconds_between(earlier: str, later: str) -> float:
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
 
 
+@pytest.mark.pitfall(4)
 def test_the_queued_deadline_fails_a_job_that_no_node_takes(place: Playground) -> None:
     status = place.wait_phase("queued", "Failed", timeout=60)
     waited = seconds_between(status["startTime"], status["completionTime"])
@@ -82,6 +83,7 @@ def test_the_queued_deadline_fails_a_job_that_no_node_takes(place: Playground) -
     wait_for("its pod to be gone", lambda: not place.pods("queued"), timeout=20)
 
 
+@pytest.mark.pitfall(5)
 def test_the_starting_deadline_fails_a_job_whose_image_never_comes(place: Playground) -> None:
     status = place.wait_phase("starting", "Failed", timeout=60)
 
@@ -97,6 +99,7 @@ def test_the_active_deadline_counts_from_running_whoever_watches(place: Playgrou
     assert LIMIT <= seconds_between(status["runningSince"], status["completionTime"]) <= LIMIT + LATE
 
 
+@pytest.mark.pitfall(29)
 def test_the_stall_deadline_fails_a_program_that_hangs_and_does_not_listen(place: Playground) -> None:
     status = place.wait_phase("stalled", "Failed", timeout=90)
 
@@ -105,6 +108,7 @@ def test_the_stall_deadline_fails_a_program_that_hangs_and_does_not_listen(place
     assert status["failureCounts"] == {"Stalled": 1}
 
 
+@pytest.mark.pitfall(3)
 def test_a_suspended_job_holds_nothing_and_resumes_with_a_new_attempt(place: Playground) -> None:
     wait_for("its pods to be gone", lambda: not place.pods("suspended"), timeout=60)
     rested = place.status("suspended")
@@ -130,6 +134,7 @@ def test_a_job_suspended_from_the_start_begins_when_it_is_let(place: Playground)
     assert place.wait_phase(name, "Succeeded", timeout=60)["attempt"] == 1
 
 
+@pytest.mark.pitfall(20)
 @pytest.mark.parametrize("name", ["ttl", "ttl-of-a-refused-one"])
 def test_the_ttl_removes_an_ended_job_and_all_of_it(place: Playground, name: str) -> None:
     place.wait_gone(name, timeout=LIMIT + LATE + 30)
@@ -162,6 +167,7 @@ def test_a_rule_that_says_fail_ends_the_job_at_the_first_such_exit(place: Playgr
     assert status["failures"][-1]["action"] == "JobFailed"
 
 
+@pytest.mark.pitfall(2)
 def test_a_finished_job_is_never_created_again(place: Playground, installation: Installation) -> None:
     """Terminal states are latched: pods deleted behind the operator's back stay deleted."""
     name = place.apply(job("latched").command(*TRAINS))

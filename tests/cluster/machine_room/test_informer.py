@@ -119,6 +119,7 @@ async def test_a_line_that_is_cut_again_and_again_loses_nothing(place: Place) ->
         assert line.opened >= 4
 
 
+@pytest.mark.pitfall(27)
 async def test_a_line_that_goes_dead_is_noticed_and_nothing_is_lost(place: Place) -> None:
     place.api.create("pods", pod("old"), namespace=place.namespace)
     async with (
