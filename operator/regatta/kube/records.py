@@ -99,13 +99,15 @@ def _container(raw: Mapping[str, Any], *, init: bool) -> ContainerFacts:
     waiting = _map(state.get("waiting"))
     terminated = _map(state.get("terminated"))
     exit_code = terminated.get("exitCode")
+    running_since = _time(_map(state.get("running")).get("startedAt"))
     restarts = raw.get("restartCount")
     return ContainerFacts(
         name=intern(_text(raw.get("name"))),
         init=init,
         ready=raw.get("ready") is True,
         started=raw.get("started") is True,
-        running_since=_time(_map(state.get("running")).get("startedAt")),
+        began_at=running_since or _time(terminated.get("startedAt")),
+        running_since=running_since,
         waiting_reason=intern(_text(waiting.get("reason"))),
         waiting_message=_text(waiting.get("message")),
         exit_code=exit_code if isinstance(exit_code, int) else None,

@@ -94,6 +94,12 @@ class Crew:
         return max((pod.ready_at for pod in self.members.values() if pod.ready_at is not None), default=None)
 
     @property
+    def last_began_at(self) -> datetime | None:
+        """When the last training container started, whether or not it still runs."""
+        trainers = map(trainer_of, self.members.values())
+        return max((t.began_at for t in trainers if t is not None and t.began_at is not None), default=None)
+
+    @property
     def restarts_in_place(self) -> tuple[int, tuple[CrewFailure, ...]]:
         """In-place restarts as the pods' last words count them, and the latest of them one by one.
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from regatta.api import names
 from regatta.api.spec import Cleanup
 from regatta.api.status import Cause, ConditionType, Phase, Progress, TrainingJobStatus, Workers
+from regatta.plan.accounts import with_losses_known
 from regatta.plan.conditions import with_condition
-from regatta.plan.crew import Crew, is_over, report_of
+from regatta.plan.crew import Crew, is_over, report_of, trainer_of
 from regatta.plan.model import Delete, Job, Observed, Plan, PodFacts
+
+SIDECAR_GRACE: Final = 30
+"""Seconds; Kubernetes' own default for a pod."""
 
 __all__ = ["clean_up", "deletes_of", "failed", "refused", "succeeded"]
 
@@ -21,7 +27,7 @@ def clean_up(job: Job, observed: Observed, *, now: datetime) -> Plan:
     cleanup = Cleanup.RUNNING if spec is None else spec.cleanup
     match cleanup:
         case Cleanup.RUNNING:
-            deletes = deletes_of(pod for pod in observed.pods if not is_over(pod))
+            deletes = _ends_of(job, (pod for pod in observed.pods if not is_over(pod)))
         case Cleanup.ALL:
             deletes = deletes_of(observed.pods)
         case Cleanup.NONE:
@@ -33,6 +39,18 @@ def clean_up(job: Job, observed: Observed, *, now: datetime) -> Plan:
     if left <= 0:
         deletes = (*deletes, Delete(kind=names.KIND, name=job.name, uid=job.uid))
     return Plan(status=status, deletes=deletes, requeue_after=left if left > 0 else None)
+
+
+def _ends_of(job: Job, pods: Iterable[PodFacts]) -> tuple[Delete, ...]:
+    """Deletes for what still runs; sidecars that outlive the training need no time for a checkpoint."""
+    own = (job.spec.pod_template.get("spec") or {}).get("terminationGracePeriodSeconds") if job.spec else None
+    grace = min(own, SIDECAR_GRACE) if isinstance(own, int) else SIDECAR_GRACE
+    deletes: list[Delete] = []
+    for pod in pods:
+        trainer = trainer_of(pod)
+        trained = trainer is not None and trainer.exit_code is not None
+        deletes += [replace(each, grace_seconds=grace if trained else None) for each in deletes_of([pod])]
+    return tuple(deletes)
 
 
 def deletes_of(pods: Iterable[PodFacts]) -> tuple[Delete, ...]:
@@ -69,7 +87,9 @@ def succeeded(job: Job, crew: Crew, *, now: datetime) -> TrainingJobStatus:
     words = f"all {crew.desired} workers ended with exit code 0"
     if used:
         words += f" after {used} restart{'s' if used > 1 else ''}"
-    recorded = job.status.model_copy(update={"progress": _last_progress(crew, now=now) or job.status.progress})
+    # A short attempt can be over before anybody saw it run.
+    known = with_losses_known(job.status, resumed_at=crew.last_began_at or now)
+    recorded = known.model_copy(update={"progress": _last_progress(crew, now=now) or job.status.progress})
     return _ended(
         job, recorded, phase=Phase.SUCCEEDED, reason="Completed", message=words, workers=_final(crew), now=now
     )

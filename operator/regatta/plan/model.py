@@ -58,6 +58,8 @@ class ContainerFacts:
     init: bool = False
     ready: bool = False
     started: bool = False
+    began_at: datetime | None = None
+    """When it started, whether or not it still runs."""
     running_since: datetime | None = None
     waiting_reason: str = ""
     waiting_message: str = ""

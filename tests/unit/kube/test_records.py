@@ -93,7 +93,7 @@ def test_a_running_pod_is_read_whole() -> None:
     assert facts.deleting_since is None
     init, trainer = facts.containers
     assert (init.init, init.exit_code, init.finished_at) == (True, 0, at(8))
-    assert trainer == ContainerFacts(name="trainer", ready=True, started=True, running_since=at(9))
+    assert trainer == ContainerFacts(name="trainer", ready=True, started=True, began_at=at(9), running_since=at(9))
 
 
 def test_metadata_alone_is_a_pending_pod() -> None:

@@ -6,13 +6,14 @@ Every test lets `later` plan from nothing but the stored status and the pods, as
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from regatta.api.status import ConditionType, FailureAction, Phase
 from regatta.plan.conditions import find
-from regatta.plan.model import CreateFailure, FailureKind, GroupFacts, Outcome, Plan
+from regatta.plan.model import ContainerFacts, CreateFailure, FailureKind, GroupFacts, Outcome, Plan
 from regatta.plan.plan import plan
 from regatta.plan.report import CrewWords
 from regatta.plan.settle import settle
@@ -226,6 +227,24 @@ class TestTheEnd:
         decision = later(over, pod(worker=0).ended(1), pod(worker=1).joined(), at=5)
         assert [d.name for d in decision.deletes] == deleted
 
+    @pytest.mark.parametrize(
+        ("template", "grace"),
+        [
+            pytest.param({}, 30, id="no checkpoint to wait for"),
+            pytest.param({"spec": {"terminationGracePeriodSeconds": 5}}, 5, id="less where the user says so"),
+        ],
+    )
+    def test_gives_a_sidecar_that_runs_on_less_time_than_training(self, template: Any, grace: int) -> None:
+        done = follow(running(job(podTemplate=template)), pod(worker=0).ended(0), pod(worker=1).ended(0))
+        sidecar = ContainerFacts(name="logs", running_since=NOW)
+        beside = replace(
+            pod(worker=0).ended(0).obj(),
+            containers=(*pod(worker=0).ended(0).obj().containers, sidecar),
+            phase="Running",
+        )
+        [delete] = plan(done.obj(), observed(beside, pod(worker=1).ended(0)), NOW).deletes
+        assert (delete.name, delete.grace_seconds) == ("job-a-1-0", grace)
+
     @pytest.mark.parametrize("cleanup", ["Running", "All", "None"])
     def test_deletes_the_job_when_its_time_is_up_whatever_the_cleanup(self, cleanup: str) -> None:
         over = self.ended(ttlSecondsAfterFinished=60, cleanup=cleanup, restart={"maxRestarts": 0})
@@ -341,6 +360,15 @@ class TestLostTime:
         assert failed.status.failures[-1].lost_seconds is None
         again = follow(follow(failed, at=11), *joined(attempt=2, at=25), at=26)
         assert again.status.failures[-1].lost_seconds == 15
+
+    def test_is_known_though_nobody_saw_the_next_attempt_run(self) -> None:
+        failed = follow(running(job()), pod(worker=0).ended(1, at=NOW + seconds(10)), pod(worker=1).joined(), at=10)
+        ended = [
+            pod(worker=w, attempt=2).ended(0, at=NOW + seconds(40)).container(began_at=NOW + seconds(30))
+            for w in (0, 1)
+        ]
+        done = follow(follow(failed, at=11), *ended, at=41)
+        assert (done.status.phase, done.status.failures[-1].lost_seconds) == (Phase.SUCCEEDED, 20)
 
     def test_of_failures_in_a_row_adds_up_to_what_was_lost(self) -> None:
         first = follow(running(job()), pod(worker=0).ended(1, at=NOW + seconds(10)), pod(worker=1).joined(), at=10)
