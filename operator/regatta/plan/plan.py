@@ -28,7 +28,7 @@ from regatta.plan.pods import headless_service, source_config_map, worker_pods
 from regatta.plan.progress import latest_progress
 from regatta.plan.restart import COUNTED, decisive_rule, fails, pause
 from regatta.plan.stalling import stalled
-from regatta.plan.story import dated, events_between
+from regatta.plan.story import dated, events_between, events_in_place
 from regatta.plan.suspending import resumed, suspended
 
 __all__ = ["orphans", "plan"]
@@ -64,15 +64,18 @@ def plan(job: Job, observed: Observed, now: datetime) -> Plan:
         job = _begun(job, crew, attempt=attempt, now=now)
     if observed.crew is not None and observed.crew.attempt != attempt:
         observed = replace(observed, crew=None)  # the last words of a crew that is gone
-    job = replace(job, status=with_restarts_in_place(job, spec, crew, observed.crew, now=now))
+    accounted = with_restarts_in_place(job, spec, crew, observed.crew, now=now)
+    told = events_in_place(job.status, accounted)
+    job = replace(job, status=accounted)
     decided = _decide(job, spec, crew, observed=observed, now=now)
     # A plan to create says nothing of what hindered the creation so far; the stored status does.
     hindrance = job.status.message if decided.creates else decided.status.message
     late = overdue(spec, decided.status, crew, hindrance=hindrance, now=now)
     if late is not None:
-        over = ending.failed(job, crew, reason=late.reason, message=late.message, now=now)
-        return _recorded(job, over, now=now)
-    return _with_alarm(decided, spec, crew, observed=observed, now=now)
+        decided = _recorded(job, ending.failed(job, crew, reason=late.reason, message=late.message, now=now), now=now)
+    else:
+        decided = _with_alarm(decided, spec, crew, observed=observed, now=now)
+    return replace(decided, events=(*told, *decided.events)) if told else decided
 
 
 def orphans(pods: Iterable[PodFacts]) -> tuple[Delete, ...]:

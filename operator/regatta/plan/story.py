@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from regatta.api.status import Cause, Phase, TrainingJobStatus
+from regatta.api.status import Cause, FailureAction, Phase, TrainingJobStatus
 from regatta.plan.model import Event
 
-__all__ = ["dated", "events_between"]
+__all__ = ["dated", "events_between", "events_in_place"]
 
 OBSTACLES = frozenset(cause.value for cause in Cause)
 
@@ -34,3 +34,13 @@ def events_between(before: TrainingJobStatus, after: TrainingJobStatus) -> tuple
     if before.phase is after.phase and before.reason not in OBSTACLES:
         return ()
     return (Event(type="Normal", reason=after.phase.value, message=after.message),)
+
+
+def events_in_place(before: TrainingJobStatus, after: TrainingJobStatus) -> tuple[Event, ...]:
+    """Return the event that restarts in place are worth, which change neither phase nor reason."""
+    fresh = after.restarts_in_place - before.restarts_in_place
+    if fresh <= 0 or not after.failures:
+        return ()
+    again = f" ({fresh} times since the last word)" if fresh > 1 else ""
+    reason = FailureAction.RESTARTED_IN_PLACE.value
+    return (Event(type="Warning", reason=reason, message=f"{after.failures[-1].message}{again}"),)

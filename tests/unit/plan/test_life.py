@@ -315,7 +315,11 @@ class TestRestartsInPlace:
         return crew(restarts=restarts, failures=failures, **fields)
 
     def test_are_told_while_the_job_runs(self) -> None:
-        status = later(running(job()), *joined(), at=9, crew=self.words(1)).status
+        decision = later(running(job()), *joined(), at=9, crew=self.words(1))
+        status = decision.status
+        assert [(e.type, e.reason, e.message) for e in decision.events] == [
+            ("Warning", "RestartedInPlace", "failure 0")
+        ]
         assert (status.phase, status.attempt) == (Phase.RUNNING, 1)
         assert (status.restarts_used, status.restarts_in_place, status.failure_counts) == (1, 1, {"UserError": 1})
         [failure] = status.failures
