@@ -13,7 +13,7 @@ from regatta.cli.errors import ClusterError, NotFoundError
 from regatta.cli.text import one_line
 from regatta.plan.model import Installation
 
-__all__ = ["Operator", "installed_settings", "operators", "version_lines"]
+__all__ = ["Operator", "installed_settings", "operators", "operators_everywhere", "version_lines"]
 
 _SELECTOR: Final = "app.kubernetes.io/name=regatta"
 _VERSION: Final = "app.kubernetes.io/version"
@@ -31,11 +31,41 @@ class Operator:
     desired: int
     environment: Mapping[str, str]
 
+    @property
+    def namespaces(self) -> frozenset[str]:
+        """Namespaces that it serves; empty for all."""
+        text = self._setting("NAMESPACES")
+        return frozenset(name.strip() for name in text.split(",") if name.strip())
+
+    @property
+    def lease(self) -> str:
+        """Name of the Lease by which its leader is known, empty where it elects none."""
+        return "" if self._setting("LEADER_ELECTION").lower() == "false" else self._setting("LEASE_NAME")
+
+    @property
+    def installation(self) -> Installation:
+        """Its images, as far as its environment tells them."""
+        images = (pair.partition("=") for pair in self._setting("FRAMEWORK_IMAGES").split(","))
+        return Installation(
+            runtime_image=self._setting("RUNTIME_IMAGE"),
+            operator_image=self._setting("OPERATOR_IMAGE"),
+            framework_images={framework: image for framework, _, image in images if image},
+        )
+
+    def _setting(self, name: str) -> str:
+        return one_line(self.environment.get(f"REGATTA_OPERATOR_{name}", ""))
+
+
+def operators_everywhere(cluster: Cluster) -> list[Operator]:
+    """All operators of the cluster; raises `ClusterError` where looking at all namespaces is not allowed."""
+    found = cluster.get("/apis/apps/v1/deployments", query={"labelSelector": _SELECTOR})
+    return [_operator(deployment) for deployment in found["items"]]
+
 
 def operators(cluster: Cluster) -> list[Operator]:
     """All operators of the cluster, or of the namespace where looking at all is not allowed."""
     try:
-        found = cluster.get("/apis/apps/v1/deployments", query={"labelSelector": _SELECTOR})
+        return operators_everywhere(cluster)
     except ClusterError:
         found = cluster.get(
             f"/apis/apps/v1/namespaces/{cluster.namespace}/deployments", query={"labelSelector": _SELECTOR}

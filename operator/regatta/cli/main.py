@@ -5,6 +5,8 @@ Everything a verb shows comes from a pure function beside this file; here it mee
 
 from __future__ import annotations
 
+import enum
+import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +31,14 @@ Context = Annotated[str | None, typer.Option("--context", help="Context of the k
 Kubeconfig = Annotated[str | None, typer.Option("--kubeconfig", help="Kubeconfig file; else KUBECONFIG's.")]
 JobName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the TrainingJob.", show_default=False)]
 WorkerIndex = Annotated[int | None, typer.Option("--worker", "-w", min=0, metavar="N", help="Only worker N.")]
+
+
+class Output(enum.StrEnum):
+    """Forms in which an answer is printed."""
+
+    TREE = "tree"
+    JSON = "json"
+
 
 command = typer.Typer(
     name="regatta",
@@ -134,6 +144,31 @@ def status(
     job = cluster.job(name)
     console = _console()
     lines = job_lines(job, cluster.pods(name), now=datetime.now(UTC), style=_style(console), everything=everything)
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+
+
+@command.command()
+def explain(
+    name: JobName,
+    output: Annotated[Output, typer.Option("--output", "-o", help="A tree to read, or JSON.")] = Output.TREE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show the chain from a job to what hinders it, and what to do. Exits with 0 whenever the job exists."""
+    from regatta.cli.chain import chain_json, chain_lines
+    from regatta.cli.explain import explain as explained
+    from regatta.cli.gather import gather
+
+    cluster = Connection(kubeconfig=kubeconfig, context=context, namespace=namespace).open()
+    chain = explained(gather(cluster, name), now=cluster.time())
+    console = _console()
+    lines = (
+        [json.dumps(chain_json(chain), indent=2)]
+        if output is Output.JSON
+        else chain_lines(chain, style=_style(console))
+    )
     for line in lines:
         console.print(Text(line), soft_wrap=True)
 

@@ -1,25 +1,70 @@
-"""Why an attempt is not running yet: the first real obstacle among its pods, in words that say what to do."""
+"""Why an attempt is not running yet: the first real obstacle among its pods, in words that say what to do.
+
+The order: what no waiting heals; what a pod on a node lacks (a ConfigMap, a volume); its image; its container; last a
+pod that has no node. What is nearer to running comes first, for it holds a node while it waits. Within one kind the
+lowest worker speaks for all.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from regatta.api import names
+from regatta.api.spec import TrainingJobSpec
 from regatta.api.status import Cause
 from regatta.plan.crew import Crew, trainer_of
-from regatta.plan.model import Observed, PodFacts
+from regatta.plan.model import ContainerFacts, Installation, Observed, PodFacts
+from regatta.plan.placing import placing
+from regatta.plan.pulling import pull
+from regatta.plan.words import one_line
 
 __all__ = ["Obstacle", "first_obstacle", "silent_pods"]
 
-IMAGE_REASONS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable"})
+IMAGE_REASONS: Final = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ErrImageNeverPull",
+        "RegistryUnavailable",
+        "ImageInspectError",
+        "SignatureValidationFailed",
+    }
+)
 CONFIG_REASONS: Final = frozenset({"CreateContainerConfigError"})
-CREATE_REASONS: Final = frozenset({"CreateContainerError", "RunContainerError", "CrashLoopBackOff"})
+CREATE_REASONS: Final = frozenset(
+    {"CreateContainerError", "RunContainerError", "CrashLoopBackOff", "PreStartHookError", "PostStartHookError"}
+)
 INVALID_IMAGE: Final = "InvalidImageName"
+NOT_YET: Final = ("services have not yet been read",)
+"""What a kubelet says for a moment after its own start, and nobody can do anything about."""
 
 SILENCE: Final = timedelta(seconds=3)
 """A pod that has a node and starts no container for so long is asked for its events."""
+
+_VOLUME: Final = re.compile(r'(?:MountVolume|MapVolume|AttachVolume)\.\w{1,40} failed for volume "([^"]{1,253})" ?: ')
+_SANDBOX: Final = "pod sandbox"
+_ADVICE: Final = (
+    ("couldn't find key", "add the key, or correct it in the job"),
+    ("non-existent config key", "add the key, or correct it in the job"),
+    ('configmap "', "create the ConfigMap in the job's namespace, or correct its name"),
+    ('secret "', "create the Secret in the job's namespace, or correct its name"),
+    ("runAsNonRoot", "set podTemplate.spec.securityContext.runAsUser to a number that the image can live with"),
+    ("Multi-Attach", "use a volume that several nodes can mount (ReadWriteMany), or wait until its other pod ends"),
+    ("hostPath type check failed", "correct the path, or create it on the node"),
+    (_SANDBOX, "have the node's network and container runtime looked at (kubectl describe node)"),
+    ("executable file not found", "correct the command, or use an image that holds it"),
+    ("no command specified", "give spec.command"),
+    ("restarting failed container", "its log says why: kubectl logs POD -c CONTAINER"),
+)
+"""What helps, by the first of these words in the kubelet's message."""
+_ELSE: Final = {
+    Cause.CONFIG_ERROR: "correct what the pod mounts or takes its environment from",
+    Cause.CREATE_ERROR: "kubectl describe pod has the node's full answer",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,29 +73,65 @@ class Obstacle:
 
     cause: Cause
     message: str
+    """What hinders, and after the last semicolon what to do."""
     fatal: bool = False
     """Whether no waiting can heal it."""
+    fix: str = ""
+    """What to do, by itself."""
+    worker: int | None = None
+    """The worker that speaks for all whom it hinders."""
+    container: str = ""
+    """The container that hangs, where it is a container's."""
+
+    @property
+    def what(self) -> str:
+        """What hinders, without the advice."""
+        return self.message.removesuffix(f"; {self.fix}")
 
 
-def first_obstacle(crew: Crew, observed: Observed) -> Obstacle | None:
-    """Return the first obstacle by worker, None while all pods get on.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Finding:
+    """What hinders one pod."""
 
-    What a kubelet says of a container comes before what the scheduler says of another pod: it is nearer to running.
-    """
-    pods = [crew.members[worker] for worker in sorted(crew.members)]
-    for pod in pods:
-        obstacle = _container_obstacle(pod)
-        if obstacle is not None:
-            return obstacle
-    for pod in pods:
-        words = observed.warnings.get(pod.name)
-        if words and _waits_for_kubelet(pod):
-            return Obstacle(cause=Cause.CONFIG_ERROR, message=f"worker {pod.worker} on node {pod.node}: {words}")
-    waiting = [pod for pod in pods if pod.unschedulable]
-    if waiting:
-        which = f"worker {waiting[0].worker}" if len(waiting) == 1 else f"{len(waiting)} of {crew.desired} workers"
-        return Obstacle(cause=Cause.UNSCHEDULABLE, message=f"no node takes {which}: {waiting[0].unschedulable}")
-    return None
+    rank: int
+    pod: PodFacts
+    cause: Cause
+    what: str
+    fix: str
+    fatal: bool = False
+    container: str = ""
+
+
+def first_obstacle(crew: Crew, observed: Observed, spec: TrainingJobSpec | None = None) -> Obstacle | None:
+    """Return the first obstacle, None while all pods get on."""
+    found = [
+        finding
+        for pod in crew.members.values()
+        if pod.deleting_since is None
+        for finding in _findings(pod, observed, spec)
+    ]
+    if not found:
+        return None
+    first = min(found, key=lambda finding: (finding.rank, finding.pod.worker))
+    alike = {finding.pod.worker for finding in found if (finding.rank, finding.cause) == (first.rank, first.cause)}
+    if first.pod.scheduled:
+        who = (
+            f"worker {first.pod.worker}" if not first.container else f"container {first.container} of {first.pod.name}"
+        )
+        who += f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+        where = f" on node {first.pod.node}" if first.pod.node and len(alike) == 1 else ""
+        what = f"{who}{where}: {first.what}"
+    else:
+        who = f"worker {first.pod.worker}" if len(alike) == 1 else f"{len(alike)} of {crew.desired} workers"
+        what = f"no node takes {who}: {first.what}"
+    return Obstacle(
+        cause=first.cause,
+        message=f"{what}; {first.fix}",
+        fatal=first.fatal,
+        fix=first.fix,
+        worker=first.pod.worker,
+        container=first.container or (names.TRAINER if first.rank < _UNPLACED and first.pod.containers else ""),
+    )
 
 
 def silent_pods(crew: Crew, *, now: datetime) -> tuple[str, ...]:
@@ -63,24 +144,64 @@ def silent_pods(crew: Crew, *, now: datetime) -> tuple[str, ...]:
     return ()
 
 
-def _container_obstacle(pod: PodFacts) -> Obstacle | None:
+_FATAL, _CONFIG, _IMAGE, _CREATE, _UNPLACED = range(5)
+
+
+def _findings(pod: PodFacts, observed: Observed, spec: TrainingJobSpec | None) -> Iterator[_Finding]:
     for container in pod.containers:
-        reason, words = container.waiting_reason, container.waiting_message
-        who = (
-            f"worker {pod.worker}" if container.name == names.TRAINER else f"container {container.name} of {pod.worker}"
+        finding = _container_finding(pod, container, spec=spec, installation=observed.installation)
+        if finding is not None:
+            yield finding
+    words = observed.warnings.get(pod.name)
+    if words and _waits_for_kubelet(pod):
+        sandbox = _SANDBOX in words
+        cause = Cause.CREATE_ERROR if sandbox else Cause.CONFIG_ERROR
+        yield _Finding(
+            rank=_CREATE if sandbox else _CONFIG, pod=pod, cause=cause, what=_kubelet(words), fix=_advice(cause, words)
         )
-        if reason == INVALID_IMAGE:
-            return Obstacle(cause=Cause.INVALID_IMAGE_NAME, message=f"{who}: {words}; correct spec.image", fatal=True)
-        if reason in IMAGE_REASONS:
-            return Obstacle(
-                cause=Cause.IMAGE_ERROR,
-                message=f"{who} cannot get its image: {words or reason}; check spec.image and its pull secret",
-            )
-        if reason in CONFIG_REASONS:
-            return Obstacle(cause=Cause.CONFIG_ERROR, message=f"{who} cannot be configured: {words or reason}")
-        if reason in CREATE_REASONS:
-            return Obstacle(cause=Cause.CREATE_ERROR, message=f"{who} cannot be started: {words or reason}")
+    if pod.unschedulable and not pod.scheduled:
+        place = placing(pod.unschedulable, spec=spec)
+        cause = Cause.CONFIG_ERROR if place.missing_claim else Cause.UNSCHEDULABLE
+        yield _Finding(rank=_UNPLACED, pod=pod, cause=cause, what=place.what, fix=place.fix)
+
+
+def _container_finding(
+    pod: PodFacts, container: ContainerFacts, *, spec: TrainingJobSpec | None, installation: Installation
+) -> _Finding | None:
+    reason, words = container.waiting_reason, container.waiting_message
+    name = "" if container.name == names.TRAINER else one_line(container.name, limit=63)
+    if reason == INVALID_IMAGE:
+        return _Finding(
+            rank=_FATAL,
+            pod=pod,
+            cause=Cause.INVALID_IMAGE_NAME,
+            what=one_line(words) or "its image's name is none",
+            fix="correct spec.image",
+            fatal=True,
+            container=name,
+        )
+    if reason in IMAGE_REASONS:
+        pulled = pull(reason, words, spec=spec, installation=installation)
+        return _Finding(rank=_IMAGE, pod=pod, cause=Cause.IMAGE_ERROR, what=pulled.what, fix=pulled.fix, container=name)
+    if any(passing in words for passing in NOT_YET):
+        return None
+    for reasons, rank, cause in (
+        (CONFIG_REASONS, _CONFIG, Cause.CONFIG_ERROR),
+        (CREATE_REASONS, _CREATE, Cause.CREATE_ERROR),
+    ):
+        if reason in reasons:
+            what = _kubelet(words) or reason
+            return _Finding(rank=rank, pod=pod, cause=cause, what=what, fix=_advice(cause, words), container=name)
     return None
+
+
+def _kubelet(words: str) -> str:
+    """A kubelet's message with the volume's name first and without the name of the function that failed."""
+    return one_line(_VOLUME.sub(r"volume \1: ", one_line(words, limit=2048), count=1))
+
+
+def _advice(cause: Cause, words: str) -> str:
+    return next((advice for known, advice in _ADVICE if known in words), _ELSE[cause])
 
 
 def _waits_for_kubelet(pod: PodFacts) -> bool:

@@ -186,7 +186,7 @@ def _watch(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, n
     running = job.status.phase is Phase.RUNNING or crew.joined
     since = crew.first_scheduled_at
     phase = Phase.RUNNING if running else Phase.STARTING if since else Phase.QUEUED
-    obstacle = None if running else first_obstacle(crew, observed) or gang_obstacle(job, crew, observed)
+    obstacle = None if running else first_obstacle(crew, observed, spec) or gang_obstacle(job, crew, observed)
     if obstacle is not None and obstacle.fatal:
         over = ending.failed(job, crew, reason=obstacle.cause, message=obstacle.message, now=now)
         return _recorded(job, over, now=now)

@@ -15,6 +15,7 @@ from regatta.plan import ending
 from regatta.plan.conditions import find, with_condition
 from regatta.plan.crew import Crew
 from regatta.plan.model import CreateFailure, FailureKind, Job, Outcome, Plan
+from regatta.plan.refusals import by_admission, refusal
 from regatta.plan.story import dated, events_between
 
 __all__ = ["settle"]
@@ -42,17 +43,17 @@ def settle(job: Job, plan: Plan, outcome: Outcome, now: datetime) -> Plan:
         return plan
     now = now.replace(microsecond=0)
     worst = min(outcome.failures, key=lambda failure: SEVERITY.index(failure.failure))
-    if worst.failure is FailureKind.INVALID:
+    if worst.failure is FailureKind.INVALID and not by_admission(worst):
         return _refused(job, plan, worst, now=now)
     if worst.failure in PASSING:
         return _passing(job, plan, outcome, worst, now=now)
-    return _held_back(job, plan, worst, now=now)
+    return _held_back(job, plan, outcome, worst, now=now)
 
 
 def _refused(job: Job, plan: Plan, failure: CreateFailure, *, now: datetime) -> Plan:
     """The API server calls the object itself wrong: no other try can help."""
     crew = Crew.muster((), uid=job.uid, attempt=max(1, job.status.attempt), desired=_desired(job))
-    message = f"{failure.kind} {failure.name} was refused: {failure.message}; correct the spec and apply it anew"
+    message = refusal(failure, workers=_desired(job), fitted=0)
     status = ending.failed(job, crew, reason=Cause.INVALID_SPEC, message=message, now=now)
     return _amended(job, plan, status, requeue_after=0.0, now=now)
 
@@ -63,21 +64,22 @@ def _passing(job: Job, plan: Plan, outcome: Outcome, failure: CreateFailure, *, 
     status = plan.status.model_copy(
         update={
             "reason": Cause.CREATE_ERROR.value,
-            "message": f"{failure.kind} {failure.name} could not be created yet: {failure.message}",
+            "message": refusal(failure, workers=_desired(job), fitted=0),
             "workers": plan.status.workers.model_copy(update={"created": max(0, exist)}),
         }
     )
     return _amended(job, plan, status, requeue_after=max(SOON, failure.retry_after or 0.0), now=now)
 
 
-def _held_back(job: Job, plan: Plan, worst: CreateFailure, *, now: datetime) -> Plan:
+def _held_back(job: Job, plan: Plan, outcome: Outcome, worst: CreateFailure, *, now: datetime) -> Plan:
     """Wait with nothing held, for about as long as the job has waited already."""
     quota = worst.failure is FailureKind.QUOTA_EXCEEDED
     cause = Cause.QUOTA_EXCEEDED if quota else Cause.CREATE_ERROR
     earlier = find(job.status.conditions, ConditionType.SCHEDULED)
     waited = (now - earlier.last_transition_time).total_seconds() if earlier else 0.0
     wait = min(LONGEST_WAIT, max(SHORTEST_WAIT, waited))
-    message = f"{worst.kind} {worst.name}: {worst.message}{_advice(worst)}"
+    refused = sum(failure.kind == "Pod" for failure in outcome.failures)
+    message = refusal(worst, workers=_desired(job), fitted=max(0, _desired(job) - refused))
     status = plan.status.model_copy(
         update={
             "phase": Phase.QUEUED,
@@ -97,14 +99,6 @@ def _held_back(job: Job, plan: Plan, worst: CreateFailure, *, now: datetime) -> 
         }
     )
     return _amended(job, plan, status, requeue_after=0.0, now=now)
-
-
-def _advice(failure: CreateFailure) -> str:
-    if failure.failure is FailureKind.QUOTA_EXCEEDED:
-        return "; the job starts by itself when the quota leaves room for all of its workers"
-    if failure.failure is FailureKind.NAME_TAKEN:
-        return f"; delete that {failure.kind} or give the job another name"
-    return ""
 
 
 def _desired(job: Job) -> int:

@@ -178,7 +178,7 @@ class TestPhases:
         words = 'MountVolume.SetUp failed for volume "code": configmap "code" not found'
         told = plan(start, observed(silent, warnings={"job-a-1-0": words}), later)
         assert told.status.reason == "ConfigError"
-        assert words in told.status.message
+        assert 'volume code: configmap "code" not found' in told.status.message
 
 
 class TestAFailedAttempt:

@@ -1,0 +1,263 @@
+"""`regatta explain NAME`: from the job along attempt, pod and container to what hinders it, and what to do.
+
+The obstacle is found anew from what the cluster says now, by the operator's own rules; where only the operator could
+see it (the API server refused a pod, say), its status is the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from regatta.api.status import Cause, Failure, Phase, TrainingJobStatus
+from regatta.api.validate import check
+from regatta.cli.chain import Chain, Link
+from regatta.cli.facts import NO_INSTALLATION, Facts, crew_of, status_of
+from regatta.cli.surroundings import group_links, node_links, operator_obstacle, quota_links
+from regatta.cli.text import one_line, parse_time, span
+from regatta.kube.eventlog import last_told, latest_news, standing_warning
+from regatta.plan.crew import Crew, is_training, trainer_of
+from regatta.plan.model import ContainerFacts, Observed, PodFacts
+from regatta.plan.obstacle import Obstacle, first_obstacle
+from regatta.plan.placing import placing
+from regatta.plan.refusals import fix_in
+
+__all__ = ["explain"]
+
+LONG: Final = 60.0
+"""Seconds a running worker may take to join before that is called an obstacle."""
+FAILURES_TOLD: Final = 3
+
+_REMEDIES: Final[Mapping[str, str]] = {
+    Cause.OOM_KILLED: "raise spec.resources.limits.memory, or use less (a smaller batch)",
+    Cause.INVALID_SPEC: "correct the spec, delete the job and apply it anew",
+    Cause.INVALID_IMAGE_NAME: "correct spec.image, delete the job and apply it anew",
+    Cause.STALLED: "find out where it hangs; spec.deadlines.stalled is how long it may",
+    Cause.IMAGE_ERROR: "correct the image or its pull secret, then apply the job anew",
+}
+_DONE: Final = {
+    "RestartedInPlace": "restarted in place",
+    "NewAttempt": "a new attempt was made",
+    "JobFailed": "the job was given up",
+}
+
+
+def explain(facts: Facts, *, now: datetime) -> Chain:
+    """Why the job is where it is."""
+    status = status_of(facts.job)
+    crew = crew_of(facts.job, facts.pods or ())
+    links: list[Link] = []
+    obstacle, fix, summary = "", "", ""
+    ended = status.phase is not None and status.phase.terminal
+    outage = None if ended else operator_obstacle(facts, status, now=now)
+    if outage is not None:
+        links.append(Link("operator", f"operator: {outage[0]}"))
+    if status.phase is None:
+        summary = "the operator has not looked at the job so far"
+        fix = "wait a moment and ask again" if outage is None else ""
+    elif ended or status.phase in (Phase.RESTARTING, Phase.SUSPENDED):
+        links += _failure_links(facts.job, status, now=now)
+        obstacle, fix, summary = _told(facts.job, status, now=now)
+        if not ended or crew.members:
+            links.append(Link("attempt", _attempt(facts, status, crew)))
+    else:
+        found = _live(facts, crew)
+        pods, silent = _pod_links(facts, crew, found, now=now), _not_joined(crew, now=now)
+        attempt = Link("attempt", _attempt(facts, status, crew), (*group_links(facts.groups), *pods))
+        if status.phase is not Phase.RUNNING:
+            links += _failure_links(facts.job, status, now=now)
+        links.append(attempt)
+        if not crew.members and status.next_try_time is not None:
+            links += quota_links(facts.quotas)
+            obstacle, fix = fix_in(status.message)
+            fix = f"{fix}; next try in {span((status.next_try_time - now).total_seconds())}" if fix else ""
+        elif found is not None:
+            obstacle, fix = found.what, found.fix
+        elif silent is not None and status.phase is not Phase.RUNNING:
+            obstacle, fix = (
+                silent,
+                (
+                    f"regatta logs {_name(facts.job)} says whom it waits for; pods of the job must reach one another "
+                    "(NetworkPolicy, DNS)"
+                ),
+            )
+        else:
+            summary, fix = _waiting(facts.job, status, crew)
+    if outage is not None:
+        obstacle, fix = outage
+    return Chain(
+        root=Link("job", _headline(facts.job, status, now=now), tuple(links)),
+        obstacle=obstacle,
+        fix=fix,
+        summary=summary,
+        notes=facts.notes,
+    )
+
+
+def _live(facts: Facts, crew: Crew) -> Obstacle | None:
+    spec, _ = check(dict(facts.job))
+    warnings = {}
+    for pod in crew.members.values():
+        warning = standing_warning(facts.events.get(pod.uid, ()))
+        if warning is not None:
+            warnings[pod.name] = str(warning["message"])
+    installation = facts.operators[0].installation if facts.operators else NO_INSTALLATION
+    return first_obstacle(crew, Observed(installation=installation, warnings=warnings), spec)
+
+
+def _headline(job: Mapping[str, Any], status: TrainingJobStatus, *, now: datetime) -> str:
+    metadata = job.get("metadata") or {}
+    name = f"TrainingJob {one_line(metadata.get('namespace', ''))}/{_name(job)}"
+    created = parse_time(metadata.get("creationTimestamp"))
+    age = "" if created is None else f", created {span((now - created).total_seconds())} ago"
+    if status.phase is None:
+        return f"{name}: no status yet{age}"
+    return f"{name}: {status.phase}{f' ({one_line(status.reason)})' if status.reason else ''}{age}"
+
+
+def _attempt(facts: Facts, status: TrainingJobStatus, crew: Crew) -> str:
+    limit = ((facts.job.get("spec") or {}).get("restart") or {}).get("maxRestarts", 3)
+    budget = f"{status.restarts_used} of {one_line(limit)} restarts used"
+    if not status.attempt and not crew.members:
+        return f"no attempt yet; {budget}"
+    if facts.pods is None:
+        pods = f"{status.workers.created} of {crew.desired} pods, {status.workers.ready} training"
+    else:
+        placed = sum(pod.scheduled for pod in crew.members.values())
+        pods = f"{len(crew.members)} of {crew.desired} pods, {placed} on nodes, {crew.ready} training"
+    return f"attempt {max(1, status.attempt)}: {pods}; {budget}"
+
+
+def _pod_links(facts: Facts, crew: Crew, obstacle: Obstacle | None, *, now: datetime) -> Iterator[Link]:
+    """The pod that speaks for what hinders, in full; the others as a number."""
+    if obstacle is not None and obstacle.worker is not None:
+        shown = crew.members[obstacle.worker]
+    else:
+        waiting = [pod for pod in crew.members.values() if not is_training(pod)]
+        if not waiting:
+            return
+        shown = min(waiting, key=lambda pod: (not pod.scheduled, pod.worker))
+    raw = next((pod for pod in facts.pods or () if pod["metadata"].get("uid") == shown.uid), {})
+    where = f"on {shown.node}" if shown.node else "no node yet"
+    phase = "terminating" if shown.deleting_since is not None else shown.phase
+    head = f"pod {one_line(shown.name)} (worker {shown.worker}): {one_line(phase)}, {one_line(where)}"
+    yield Link("pod", head, tuple(_inside(facts, shown, raw, obstacle, now=now)))
+    others = len(crew.members) - 1 - crew.ready
+    if others > 0:
+        yield Link("pod", f"and {others} more that {'do' if others > 1 else 'does'} not train")
+
+
+def _inside(
+    facts: Facts, pod: PodFacts, raw: Mapping[str, Any], obstacle: Obstacle | None, *, now: datetime
+) -> Iterator[Link]:
+    if not pod.scheduled and pod.unschedulable:
+        place = placing(pod.unschedulable, spec=None)
+        nodes = tuple(node_links(facts.nodes, raw, place.lacking))
+        yield Link("condition", f"condition PodScheduled=False: {pod.unschedulable}", nodes)
+        return
+    news = latest_news(facts.events.get(pod.uid, ()))
+    said = () if news is None else (Link("event", _event(news, now=now)),)
+    hanging = [each for each in pod.containers if each.exit_code is None and not each.started]
+    if obstacle is not None and obstacle.container:
+        hanging = [each for each in hanging if each.name == obstacle.container] or hanging
+    if not hanging:
+        yield from said
+    for container in hanging[:1]:
+        yield Link("container", f"container {one_line(container.name)}: {_state(container, now=now)}", said)
+
+
+def _state(container: ContainerFacts, *, now: datetime) -> str:
+    if container.running_since is not None:
+        return f"runs for {span((now - container.running_since).total_seconds())}, has not joined the crew"
+    return f"waits ({one_line(container.waiting_reason or 'no reason given', width=80)})"
+
+
+def _event(event: Mapping[str, Any], *, now: datetime) -> str:
+    at, count = parse_time(last_told(event)), event.get("count")
+    ago = "" if at is None else f", {span((now - at).total_seconds())} ago"
+    times = f" x{count}" if isinstance(count, int) and count > 1 else ""
+    return f"event {one_line(event.get('reason') or '', width=80)}{times}{ago}: {one_line(event['message'])}"
+
+
+def _failure_links(job: Mapping[str, Any], status: TrainingJobStatus, *, now: datetime) -> Iterator[Link]:
+    """The last failures, newest last, each with what was done about it."""
+    raw = (job.get("status") or {}).get("failures") or ()
+    told = status.failures[-FAILURES_TOLD:]
+    left_out = sum(status.failure_counts.values()) - len(told)
+    if left_out > 0:
+        yield Link("failure", f"{left_out} earlier failure{'s' if left_out > 1 else ''} (regatta status lists them)")
+    for failure in told:
+        # Statuses of earlier versions do not say what was done.
+        same = (each for each in raw if isinstance(each, Mapping) and each.get("message", "") == failure.message)
+        done = _DONE.get(str(next(same, {}).get("action", "")), "")
+        yield Link("failure", f"{_failed(failure, now=now)}{f'; {done}' if done else ''}")
+
+
+def _failed(failure: Failure, *, now: datetime) -> str:
+    where = " ".join(filter(None, (one_line(failure.pod), failure.node and f"on {one_line(failure.node)}")))
+    ago = span((now - failure.at).total_seconds())
+    words = one_line(failure.message, width=300)
+    return f"attempt {failure.attempt} failed {ago} ago ({failure.cause}{where and f', {where}'}): {words}"
+
+
+def _told(job: Mapping[str, Any], status: TrainingJobStatus, *, now: datetime) -> tuple[str, str, str]:
+    """Obstacle, fix and summary of a job that holds no crew: its status is all there is to know."""
+    name, message = _name(job), one_line(status.message)
+    if status.phase is Phase.SUCCEEDED:
+        took = (
+            f", took {span((status.completion_time - status.start_time).total_seconds())}"
+            if status.completion_time and status.start_time
+            else ""
+        )
+        return "", "", f"{message}{took}"
+    if status.phase is Phase.SUSPENDED:
+        if (job.get("spec") or {}).get("suspend"):
+            patch = """'{"spec":{"suspend":false}}'"""
+            return (
+                "spec.suspend is true, so the job holds nothing",
+                f"kubectl patch tj {name} --type merge -p {patch}",
+                "",
+            )
+        return "", "the operator makes the next attempt in a moment", "spec.suspend is false again"
+    if status.phase is Phase.RESTARTING:
+        pause = status.next_try_time
+        left = 0.0 if pause is None else (pause - now).total_seconds()
+        when = f"starts in {span(left)}" if left >= 1 else "is being started"
+        return message, f"none needed: attempt {status.attempt} {when}", ""
+    causes = (status.reason, *(failure.cause.value for failure in status.failures[-1:]))
+    remedy = next((_REMEDIES[cause] for cause in causes if cause in _REMEDIES), "")
+    what, fix = fix_in(message) if status.reason == Cause.INVALID_SPEC and "; " in message else (message, "")
+    logs = "" if not status.failures else f"the program's last lines: regatta logs {name}"
+    return f"{one_line(status.reason)}: {what}", "; ".join(filter(None, (fix or remedy, logs))), ""
+
+
+def _not_joined(crew: Crew, *, now: datetime) -> str | None:
+    """Workers that have run for long without joining their crew."""
+    late = []
+    for worker, pod in sorted(crew.members.items()):
+        trainer = trainer_of(pod)
+        if trainer is None or trainer.running_since is None or trainer.started or trainer.exit_code is not None:
+            continue
+        if (now - trainer.running_since).total_seconds() > LONG:
+            late.append(worker)
+    if not late:
+        return None
+    more = f" and {len(late) - 1} more" if len(late) > 1 else ""
+    return f"worker {late[0]}{more} runs and has not joined the crew"
+
+
+def _waiting(job: Mapping[str, Any], status: TrainingJobStatus, crew: Crew) -> tuple[str, str]:
+    """Summary and next step of a job that nothing hinders."""
+    if status.phase is Phase.RUNNING:
+        return one_line(status.message), f"follow it: regatta watch {_name(job)}"
+    if status.reason in set(Cause):
+        return (
+            f"what the status says has healed: {one_line(status.message, width=300)}",
+            "the status follows in a moment",
+        )
+    return one_line(status.message), "wait: its workers are on their way" if crew.members else "wait a moment"
+
+
+def _name(job: Mapping[str, Any]) -> str:
+    return one_line((job.get("metadata") or {}).get("name", ""))
