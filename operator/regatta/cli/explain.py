@@ -10,14 +10,17 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from regatta.api.status import Cause, Failure, Phase, TrainingJobStatus
-from regatta.api.validate import check
+from regatta.api import names
+from regatta.api.status import Cause, ConditionType, Failure, FailureAction, Phase, TrainingJobStatus
 from regatta.cli.chain import Chain, Link
-from regatta.cli.facts import NO_INSTALLATION, Facts, crew_of, status_of
+from regatta.cli.facts import NO_INSTALLATION, Facts, crew_of, job_of, status_of
 from regatta.cli.surroundings import group_links, node_links, operator_obstacle, quota_links
 from regatta.cli.text import one_line, parse_time, span
 from regatta.kube.eventlog import last_told, latest_news, standing_warning
+from regatta.kube.records import group_facts
+from regatta.plan.conditions import find
 from regatta.plan.crew import Crew, is_training, trainer_of
+from regatta.plan.gang import gang_obstacle
 from regatta.plan.model import ContainerFacts, Observed, PodFacts
 from regatta.plan.obstacle import Obstacle, first_obstacle
 from regatta.plan.placing import placing
@@ -28,19 +31,25 @@ __all__ = ["explain"]
 LONG: Final = 60.0
 """Seconds a running worker may take to join before that is called an obstacle."""
 FAILURES_TOLD: Final = 3
+_CAUSES: Final = frozenset(cause.value for cause in Cause)
 
 _REMEDIES: Final[Mapping[str, str]] = {
     Cause.OOM_KILLED: "raise spec.resources.limits.memory, or use less (a smaller batch)",
+    "StartingDeadline": "see what hindered it; spec.deadlines.starting is how long it may take",
+    "QueuedDeadline": "see what hindered it; spec.deadlines.queued is how long it may wait",
+    "ActiveDeadline": "spec.deadlines.active is how long it may train",
     Cause.INVALID_SPEC: "correct the spec, delete the job and apply it anew",
     Cause.INVALID_IMAGE_NAME: "correct spec.image, delete the job and apply it anew",
     Cause.STALLED: "find out where it hangs; spec.deadlines.stalled is how long it may",
     Cause.IMAGE_ERROR: "correct the image or its pull secret, then apply the job anew",
 }
 _DONE: Final = {
-    "RestartedInPlace": "restarted in place",
-    "NewAttempt": "a new attempt was made",
-    "JobFailed": "the job was given up",
+    FailureAction.RESTARTED_IN_PLACE: "restarted in place",
+    FailureAction.NEW_ATTEMPT: "a new attempt was made",
+    FailureAction.JOB_FAILED: "the job was given up",
 }
+_BLIND: Final = ("without pods", "without events", "without PodGroups")
+"""Beginnings of notes: who could not see these cannot say that what hindered has healed."""
 
 
 def explain(facts: Facts, *, now: datetime) -> Chain:
@@ -57,16 +66,17 @@ def explain(facts: Facts, *, now: datetime) -> Chain:
         summary = "the operator has not looked at the job so far"
         fix = "wait a moment and ask again" if outage is None else ""
     elif ended or status.phase in (Phase.RESTARTING, Phase.SUSPENDED):
-        links += _failure_links(facts.job, status, now=now)
+        links += _failure_links(status, now=now)
         obstacle, fix, summary = _told(facts.job, status, now=now)
         if not ended or crew.members:
             links.append(Link("attempt", _attempt(facts, status, crew)))
     else:
         found = _live(facts, crew)
         pods, silent = _pod_links(facts, crew, found, now=now), _not_joined(crew, now=now)
-        attempt = Link("attempt", _attempt(facts, status, crew), (*group_links(facts.groups), *pods))
+        gang = (*group_links(facts.groups),) or (*_gang_link(status),)
+        attempt = Link("attempt", _attempt(facts, status, crew), (*gang, *pods))
         if status.phase is not Phase.RUNNING:
-            links += _failure_links(facts.job, status, now=now)
+            links += _failure_links(status, now=now)
         links.append(attempt)
         if not crew.members and status.next_try_time is not None:
             links += quota_links(facts.quotas)
@@ -74,6 +84,8 @@ def explain(facts: Facts, *, now: datetime) -> Chain:
             fix = f"{fix}; next try in {span((status.next_try_time - now).total_seconds())}" if fix else ""
         elif found is not None:
             obstacle, fix = found.what, found.fix
+        elif status.reason in _CAUSES and any(note.startswith(_BLIND) for note in facts.notes):
+            obstacle, fix = fix_in(status.message)
         elif silent is not None and status.phase is not Phase.RUNNING:
             obstacle, fix = (
                 silent,
@@ -96,14 +108,21 @@ def explain(facts: Facts, *, now: datetime) -> Chain:
 
 
 def _live(facts: Facts, crew: Crew) -> Obstacle | None:
-    spec, _ = check(dict(facts.job))
+    """The obstacle as the operator's own rules find it in what the cluster says now."""
+    job = job_of(facts.job)
     warnings = {}
     for pod in crew.members.values():
         warning = standing_warning(facts.events.get(pod.uid, ()))
         if warning is not None:
             warnings[pod.name] = str(warning["message"])
-    installation = facts.operators[0].installation if facts.operators else NO_INSTALLATION
-    return first_obstacle(crew, Observed(installation=installation, warnings=warnings), spec)
+    groups = {group.name: group for group in map(group_facts, facts.groups)}
+    attempt = max(1, job.status.attempt)
+    observed = Observed(
+        installation=facts.operators[0].installation if facts.operators else NO_INSTALLATION,
+        warnings=warnings,
+        group=groups.get(names.group_name(job.name, attempt)),
+    )
+    return first_obstacle(crew, observed, job.spec) or gang_obstacle(job, crew, observed)
 
 
 def _headline(job: Mapping[str, Any], status: TrainingJobStatus, *, now: datetime) -> str:
@@ -180,18 +199,15 @@ def _event(event: Mapping[str, Any], *, now: datetime) -> str:
     return f"event {one_line(event.get('reason') or '', width=80)}{times}{ago}: {one_line(event['message'])}"
 
 
-def _failure_links(job: Mapping[str, Any], status: TrainingJobStatus, *, now: datetime) -> Iterator[Link]:
+def _failure_links(status: TrainingJobStatus, *, now: datetime) -> Iterator[Link]:
     """The last failures, newest last, each with what was done about it."""
-    raw = (job.get("status") or {}).get("failures") or ()
     told = status.failures[-FAILURES_TOLD:]
     left_out = sum(status.failure_counts.values()) - len(told)
     if left_out > 0:
         yield Link("failure", f"{left_out} earlier failure{'s' if left_out > 1 else ''} (regatta status lists them)")
     for failure in told:
-        # Statuses of earlier versions do not say what was done.
-        same = (each for each in raw if isinstance(each, Mapping) and each.get("message", "") == failure.message)
-        done = _DONE.get(str(next(same, {}).get("action", "")), "")
-        yield Link("failure", f"{_failed(failure, now=now)}{f'; {done}' if done else ''}")
+        done = "" if failure.action is None else f"; {_DONE[failure.action]}"
+        yield Link("failure", f"{_failed(failure, now=now)}{done}")
 
 
 def _failed(failure: Failure, *, now: datetime) -> str:
@@ -232,6 +248,14 @@ def _told(job: Mapping[str, Any], status: TrainingJobStatus, *, now: datetime) -
     return f"{one_line(status.reason)}: {what}", "; ".join(filter(None, (fix or remedy, logs))), ""
 
 
+def _gang_link(status: TrainingJobStatus) -> Iterator[Link]:
+    """The gang as the status tells it, for whoever may not read PodGroups."""
+    stated = find(status.conditions, ConditionType.GANG_SCHEDULED)
+    if stated is not None:
+        words = ": ".join(filter(None, (one_line(stated.reason), one_line(stated.message))))
+        yield Link("group", f"gang: GangScheduled={one_line(stated.status)} ({words})")
+
+
 def _not_joined(crew: Crew, *, now: datetime) -> str | None:
     """Workers that have run for long without joining their crew."""
     late = []
@@ -251,7 +275,7 @@ def _waiting(job: Mapping[str, Any], status: TrainingJobStatus, crew: Crew) -> t
     """Summary and next step of a job that nothing hinders."""
     if status.phase is Phase.RUNNING:
         return one_line(status.message), f"follow it: regatta watch {_name(job)}"
-    if status.reason in set(Cause):
+    if status.reason in _CAUSES:
         return (
             f"what the status says has healed: {one_line(status.message, width=300)}",
             "the status follows in a moment",

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from regatta.api.status import Cause, TrainingJobStatus
+from regatta.api.status import Cause, ConditionType, TrainingJobStatus
 from regatta.api.validate import check
 from regatta.cli.installed import Operator
+from regatta.cli.text import parse_time
 from regatta.kube.records import pod_facts
+from regatta.plan.conditions import find
 from regatta.plan.crew import Crew, is_training
-from regatta.plan.model import Installation
+from regatta.plan.model import Installation, Job
 
-__all__ = ["Facts", "crew_of", "pods_to_inspect", "status_of", "wants_nodes", "wants_quotas", "workers_of"]
+__all__ = [
+    "Facts",
+    "crew_of",
+    "job_of",
+    "pods_to_inspect",
+    "requests_of",
+    "status_of",
+    "wants_groups",
+    "wants_nodes",
+    "wants_quotas",
+]
 
 MAX_INSPECTED: Final = 4
 """How many pods are asked for their events: one speaks for all that hang in the same way."""
@@ -45,17 +58,27 @@ def status_of(job: Mapping[str, Any]) -> TrainingJobStatus:
     return TrainingJobStatus.from_api(status if isinstance(status, dict) else None)
 
 
-def workers_of(job: Mapping[str, Any]) -> int:
-    """Workers that the spec asks for, 1 where it says nothing that could be read."""
-    spec, _ = check(dict(job))
-    return spec.workers if spec is not None else 1
+def job_of(raw: Mapping[str, Any]) -> Job:
+    """The job as decisions see it; its spec is None where it can't be read."""
+    metadata = raw.get("metadata") or {}
+    spec, problems = check(dict(raw))
+    return Job(
+        namespace=str(metadata.get("namespace") or ""),
+        name=str(metadata.get("name") or ""),
+        uid=str(metadata.get("uid") or ""),
+        generation=metadata.get("generation") or 0,
+        created_at=parse_time(metadata.get("creationTimestamp")) or datetime.min.replace(tzinfo=UTC),
+        spec=spec,
+        status=status_of(raw),
+        problems=problems,
+    )
 
 
-def crew_of(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> Crew:
+def crew_of(raw: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> Crew:
     """The pods of the current attempt, sorted as the operator sorts them."""
-    uid = str((job.get("metadata") or {}).get("uid") or "")
-    attempt = max(1, status_of(job).attempt)
-    return Crew.muster(map(pod_facts, pods), uid=uid, attempt=attempt, desired=workers_of(job))
+    job = job_of(raw)
+    desired = job.spec.workers if job.spec is not None else max(1, job.status.workers.desired)
+    return Crew.muster(map(pod_facts, pods), uid=job.uid, attempt=max(1, job.status.attempt), desired=desired)
 
 
 def pods_to_inspect(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -71,6 +94,12 @@ def pods_to_inspect(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -
 def wants_nodes(pods: Sequence[Mapping[str, Any]]) -> bool:
     """Whether what the nodes offer tells more than the scheduler's words."""
     return any("Insufficient " in words for words in map(_unschedulable, pods))
+
+
+def wants_groups(job: Mapping[str, Any]) -> bool:
+    """Whether a PodGroup holds the job's workers together."""
+    stated = find(status_of(job).conditions, ConditionType.GANG_SCHEDULED)
+    return stated is not None and stated.reason != "NotAvailable"
 
 
 def wants_quotas(job: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from regatta.api import names
 from regatta.cli.cluster import Cluster
 from regatta.cli.errors import ClusterError, NotFoundError
-from regatta.cli.facts import Facts, pods_to_inspect, wants_nodes, wants_quotas
+from regatta.cli.facts import Facts, pods_to_inspect, wants_groups, wants_nodes, wants_quotas
 from regatta.cli.installed import Operator, operators_everywhere
 from regatta.cli.text import one_line
 
@@ -36,7 +36,7 @@ def gather(cluster: Cluster, name: str) -> Facts:
         pods=pods,
         events=events,
         nodes=read.items("nodes", "/api/v1/nodes") if wants_nodes(pods or ()) else None,
-        groups=read.items("PodGroups", f"{_POD_GROUPS}/{here}/podgroups", mine) or (),
+        groups=(read.items("PodGroups", f"{_POD_GROUPS}/{here}/podgroups", mine) or ()) if wants_groups(job) else (),
         quotas=read.items("quotas", f"/api/v1/{here}/resourcequotas") if wants_quotas(job) else None,
         operators=operators,
         lease=lease,

@@ -8,11 +8,12 @@ from typing import Final
 from regatta.kube.client import Client
 from regatta.kube.errors import NotFound
 from regatta.kube.eventlog import standing_warning
+from regatta.kube.records import group_facts
 from regatta.kube.resources import CORE_EVENTS, POD_GROUPS
 from regatta.kube.wire import decode
 from regatta.plan.model import GroupFacts, PodFacts
 
-__all__ = ["group_facts", "latest_warnings"]
+__all__ = ["latest_warnings", "read_group"]
 
 MAX_EVENTS: Final = 50
 
@@ -32,15 +33,9 @@ async def latest_warnings(client: Client, pods: Iterable[PodFacts]) -> dict[str,
     return found
 
 
-async def group_facts(client: Client, *, namespace: str, name: str) -> GroupFacts | None:
-    """What the scheduler says of a PodGroup that it has not scheduled; None when there is no such PodGroup."""
+async def read_group(client: Client, *, namespace: str, name: str) -> GroupFacts | None:
+    """What the scheduler says of a PodGroup; None when there is no such PodGroup."""
     try:
-        group = await client.get(POD_GROUPS, namespace=namespace, name=name)
+        return group_facts(await client.get(POD_GROUPS, namespace=namespace, name=name))
     except NotFound:
         return None
-    for condition in (group.get("status") or {}).get("conditions") or ():
-        if condition.get("type") == "PodGroupInitiallyScheduled" and condition.get("status") == "False":
-            return GroupFacts(
-                name=name, reason=str(condition.get("reason") or ""), message=str(condition.get("message") or "")
-            )
-    return GroupFacts(name=name)

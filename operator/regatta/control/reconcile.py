@@ -15,7 +15,7 @@ from typing import Any, Final
 from regatta.api.status import Phase, TrainingJobStatus
 from regatta.control.apply import Applier
 from regatta.control.events import EventSink
-from regatta.control.inspect import group_facts, latest_warnings
+from regatta.control.inspect import latest_warnings, read_group
 from regatta.control.jobs import CachedJob, JobCache
 from regatta.control.logs import about
 from regatta.control.patch import merge_patch
@@ -219,7 +219,7 @@ class Reconciler:
         if key in self._groups and now - self._groups[key][0] < LOOK_AGAIN:
             return  # every pod of a gang that waits has news from the scheduler, and each wakes the job
         try:
-            found = await group_facts(self._client, namespace=key[0], name=name)
+            found = await read_group(self._client, namespace=key[0], name=name)
         except ApiError as error:
             _log.warning("could not read a PodGroup: %s", error, extra=about(namespace=key[0], job=key[1]))
             return

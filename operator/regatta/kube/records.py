@@ -13,9 +13,9 @@ from sys import intern
 from typing import Any, Final
 
 from regatta.api import names
-from regatta.plan.model import ContainerFacts, PodFacts
+from regatta.plan.model import ContainerFacts, GroupFacts, PodFacts
 
-__all__ = ["differs", "is_newer", "pod_facts", "version_number"]
+__all__ = ["differs", "group_facts", "is_newer", "pod_facts", "version_number"]
 
 _EMPTY: Final[Mapping[str, Any]] = {}
 _MAX_NUMBER: Final = 10**9
@@ -74,6 +74,15 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
             *(_container(raw, init=False) for raw in _maps(status.get("containerStatuses"))),
         ),
     )
+
+
+def group_facts(group: Mapping[str, Any]) -> GroupFacts:
+    """What the scheduler says of a PodGroup that it has not scheduled, from the PodGroup's JSON."""
+    name = _text(_map(group.get("metadata")).get("name"))
+    for condition in _maps(_map(group.get("status")).get("conditions")):
+        if condition.get("type") == "PodGroupInitiallyScheduled" and condition.get("status") == "False":
+            return GroupFacts(name=name, reason=_text(condition.get("reason")), message=_text(condition.get("message")))
+    return GroupFacts(name=name)
 
 
 def differs(one: PodFacts, other: PodFacts) -> bool:

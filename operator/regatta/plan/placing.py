@@ -89,7 +89,7 @@ def placing(words: str, *, spec: TrainingJobSpec | None) -> Placing:
         what += "; other pods use what there is"
     return Placing(
         what=what,
-        fix=_room(lacking, hopeless=hopeless) if lacking else _fix(reasons) or "add nodes, or ask for less",
+        fix=_room(lacking, spec=spec, hopeless=hopeless) if lacking else _fix(reasons) or "add nodes, or ask for less",
         lacking=lacking,
         hopeless=hopeless,
     )
@@ -132,9 +132,10 @@ def _never_helpful(preemption: str, *, total: int) -> bool:
     )
 
 
-def _room(lacking: Sequence[str], *, hopeless: bool) -> str:
+def _room(lacking: Sequence[str], *, spec: TrainingJobSpec | None, hopeless: bool) -> str:
+    gpus = lacking if spec is None else [spec.gpu_resource]
     fields = " and ".join(
-        dict.fromkeys("spec.resources" if "/" not in name else "spec.gpusPerWorker" for name in lacking)
+        dict.fromkeys("spec.gpusPerWorker" if "/" in name and name in gpus else "spec.resources" for name in lacking)
     )
     if hopeless:
         return f"ask for less per worker in {fields}, or add larger nodes"

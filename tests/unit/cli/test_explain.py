@@ -60,7 +60,9 @@ def pod(
     made["metadata"]["ownerReferences"] = [{"kind": "TrainingJob", "controller": True, "uid": "uid-digits"}]
     made["spec"]["containers"][0]["resources"] = {"requests": dict(requests or {})}
     conditions: list[dict[str, Any]] = []
-    if unschedulable:
+    if not node:
+        del made["spec"]["nodeName"]
+    elif unschedulable:
         del made["spec"]["nodeName"]
         conditions.append({"type": "PodScheduled", "status": "False", "message": unschedulable})
     else:
@@ -202,13 +204,31 @@ class TestAnObstacle:
         group = {
             "metadata": {"name": "digits-1"},
             "spec": {"schedulingPolicy": {"gang": {"minCount": 2}}},
-            "status": {"conditions": [{"type": "Scheduled", "status": "False", "message": "needs 2, fits 1"}]},
+            "status": {
+                "conditions": [{"type": "PodGroupInitiallyScheduled", "status": "False", "message": "needs 2, fits 1"}]
+            },
         }
 
-        told = chain(job(**QUEUED), pod(0, unschedulable=GPU_WORDS), groups=[group])
+        told = chain(job(**QUEUED), pod(0, node=""), groups=[group])
 
+        assert told.obstacle == "no room yet for all 2 workers together: needs 2, fits 1"
         assert "PodGroup digits-1, needs 2 pods at once" in text(told)
-        assert "Scheduled=False (needs 2, fits 1)" in text(told)
+        assert "PodGroupInitiallyScheduled=False (needs 2, fits 1)" in flat(told)
+
+    def test_is_the_statuss_own_word_where_its_source_may_not_be_read(self) -> None:
+        gang = {"type": "GangScheduled", "status": "False", "reason": "Native", "message": "PodGroup digits-1 waits"}
+        status = {
+            **QUEUED,
+            "reason": "Unschedulable",
+            "message": "no room yet for all 2 workers together: fits 1; add nodes",
+            "conditions": [{**gang, "lastTransitionTime": "2026-01-02T12:00:00Z"}],
+        }
+
+        told = chain(job(**status), pod(0, node=""), notes=("without PodGroups: not allowed",))
+
+        assert told.obstacle == "no room yet for all 2 workers together: fits 1"
+        assert told.fix == "add nodes"
+        assert "GangScheduled=False (Native: PodGroup digits-1 waits)" in flat(told)
 
     def test_that_has_healed_is_said_to_have(self) -> None:
         stale = {**STARTING, "reason": "ConfigError", "message": "worker 0: configmap is missing"}

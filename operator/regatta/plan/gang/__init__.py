@@ -14,6 +14,7 @@ from regatta.plan.gang.native import API_VERSION, KIND, NativeGang
 from regatta.plan.gang.none import NoGang
 from regatta.plan.model import GroupFacts, Installation, Job, Observed
 from regatta.plan.obstacle import Obstacle
+from regatta.plan.placing import placing
 
 __all__ = ["GangScheduler", "gang_for", "gang_obstacle", "with_gang_condition"]
 
@@ -32,8 +33,9 @@ def gang_obstacle(job: Job, crew: Crew, observed: Observed) -> Obstacle | None:
     told = _told(job, observed)
     if told is None or not told.reason or crew.all_scheduled:
         return None
-    words = told.message or told.reason
-    return Obstacle(cause=Cause.UNSCHEDULABLE, message=f"no room yet for all {crew.desired} workers together: {words}")
+    place = placing(told.message or told.reason, spec=job.spec)
+    what = f"no room yet for all {crew.desired} workers together: {place.what}"
+    return Obstacle(cause=Cause.UNSCHEDULABLE, message=f"{what}; {place.fix}", fix=place.fix)
 
 
 def with_gang_condition(
