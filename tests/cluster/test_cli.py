@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 import yaml
 
 import regatta
-from tests.cluster.kit import Playground, job
+from tests.cluster.kit import Command, Playground, job
 from tests.cluster.tool import api as tool
 
 pytestmark = pytest.mark.cluster
@@ -29,26 +28,6 @@ print("this is attempt", os.environ["REGATTA_ATTEMPT"], flush=True)
 time.sleep(0 if os.environ["REGATTA_ATTEMPT"] == "2" else 300)
 """
 FAILS = "import sys; print('no data found', flush=True); sys.exit(7)"
-
-
-class Command:
-    """`regatta`, pointed at the test's cluster and namespace."""
-
-    def __init__(self, cluster: tool.Cluster, namespace: str) -> None:
-        self._where = ["--namespace", namespace]
-        if cluster.kubeconfig:
-            self._where += ["--kubeconfig", str(cluster.kubeconfig)]
-        if cluster.context:
-            self._where += ["--context", cluster.context]
-
-    def line(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "regatta.cli.main", *arguments, *self._where]
-
-    def run(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.line(*arguments), capture_output=True, text=True, timeout=timeout, check=False)
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(self.line(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.fixture
@@ -145,7 +124,7 @@ def test_a_list_shows_what_kubectl_shows(playground: Playground, command: Comman
     assert [playground.namespace, "listed"] in everywhere
 
 
-@pytest.mark.parametrize("verb", ["get", "status", "watch", "logs"])
+@pytest.mark.parametrize("verb", ["get", "status", "explain", "watch", "logs"])
 def test_a_job_that_does_not_exist_is_one_line_and_1(command: Command, verb: str) -> None:
     result = command.run(verb, "nobody")
 

@@ -2,6 +2,7 @@
 
 from tests.cluster.kit import release
 from tests.cluster.kit.api import Api, Refused
+from tests.cluster.kit.command import Command
 from tests.cluster.kit.installation import Installation
 from tests.cluster.kit.jobs import JobBuilder, job
 from tests.cluster.kit.playground import Playground
@@ -12,6 +13,7 @@ from tests.cluster.kit.waiting import wait_for
 
 __all__ = [
     "Api",
+    "Command",
     "Installation",
     "JobBuilder",
     "Playground",

@@ -22,6 +22,10 @@ _PREFIX = {
     "serviceaccounts": "/api/v1",
     "services": "/api/v1",
     "deployments": "/apis/apps/v1",
+    "priorityclasses": "/apis/scheduling.k8s.io/v1",
+    "rolebindings": "/apis/rbac.authorization.k8s.io/v1",
+    "validatingadmissionpolicies": "/apis/admissionregistration.k8s.io/v1",
+    "validatingadmissionpolicybindings": "/apis/admissionregistration.k8s.io/v1",
     "trainingjobs": "/apis/regatta.dev/v1alpha1",
 }
 

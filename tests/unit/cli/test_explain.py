@@ -201,19 +201,23 @@ class TestAnObstacle:
         assert "runs for 2m, has not joined the crew" in text(told)
 
     def test_is_shown_with_the_gang_that_waits_for_it(self) -> None:
+        stated = {
+            "type": "PodGroupInitiallyScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "needs 2, fits 1",
+        }
         group = {
             "metadata": {"name": "digits-1"},
             "spec": {"schedulingPolicy": {"gang": {"minCount": 2}}},
-            "status": {
-                "conditions": [{"type": "PodGroupInitiallyScheduled", "status": "False", "message": "needs 2, fits 1"}]
-            },
+            "status": {"conditions": [stated]},
         }
 
         told = chain(job(**QUEUED), pod(0, node=""), groups=[group])
 
         assert told.obstacle == "no room yet for all 2 workers together: needs 2, fits 1"
         assert "PodGroup digits-1, needs 2 pods at once" in text(told)
-        assert "PodGroupInitiallyScheduled=False (needs 2, fits 1)" in flat(told)
+        assert "PodGroupInitiallyScheduled=False (Unschedulable: needs 2, fits 1)" in flat(told)
 
     def test_is_the_statuss_own_word_where_its_source_may_not_be_read(self) -> None:
         gang = {"type": "GangScheduled", "status": "False", "reason": "Native", "message": "PodGroup digits-1 waits"}

@@ -58,6 +58,7 @@ def test_render_of_a_bad_job_names_file_line_and_field(tmp_path: Path) -> None:
         (("render", "-"), "a: [", "not YAML"),
         (("render", "-", "--worker", "2"), JOB, "workers 0 to 1"),
         (("get", "--nonsense"), "", "No such option"),
+        (("explain", "x", "-o", "yaml"), "", "'yaml' is not one of"),
         (("sail",), "", "No such command"),
     ],
     ids=str,
@@ -70,7 +71,9 @@ def test_a_wrong_call_exits_with_2_and_says_why(arguments: tuple[str, ...], stdi
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("verb", [("get",), ("status", "x"), ("watch", "x"), ("logs", "x"), ("version",)], ids=str)
+@pytest.mark.parametrize(
+    "verb", [("get",), ("status", "x"), ("explain", "x"), ("watch", "x"), ("logs", "x"), ("version",)], ids=str
+)
 def test_without_a_cluster_every_verb_fails_in_one_line(verb: tuple[str, ...]) -> None:
     result = regatta(*verb, "--kubeconfig", "/nowhere/config")
 
