@@ -31,6 +31,8 @@ __all__ = ["explain"]
 LONG: Final = 60.0
 """Seconds a running worker may take to join before that is called an obstacle."""
 FAILURES_TOLD: Final = 3
+OPERATOR_ERROR: Final = "OperatorError"
+"""The reason by which an operator confesses a fault of its own."""
 _CAUSES: Final = frozenset(cause.value for cause in Cause)
 
 _REMEDIES: Final[Mapping[str, str]] = {
@@ -78,14 +80,16 @@ def explain(facts: Facts, *, now: datetime) -> Chain:
         if status.phase is not Phase.RUNNING:
             links += _failure_links(status, now=now)
         links.append(attempt)
-        if not crew.members and status.next_try_time is not None:
-            links += quota_links(facts.quotas)
-            obstacle, fix = fix_in(status.message)
-            fix = f"{fix}; next try in {span((status.next_try_time - now).total_seconds())}" if fix else ""
+        if status.reason == OPERATOR_ERROR:
+            obstacle, fix = one_line(status.message), "report it, with the operator's log (regatta version says where)"
         elif found is not None:
             obstacle, fix = found.what, found.fix
-        elif status.reason in _CAUSES and any(note.startswith(_BLIND) for note in facts.notes):
+        elif status.reason in _CAUSES and (len(crew.members) < crew.desired or _blind(facts)):
+            # What the API server refused was seen by the operator alone.
+            links += quota_links(facts.quotas)
             obstacle, fix = fix_in(status.message)
+            if status.next_try_time is not None:
+                fix = f"{fix}; next try in {span((status.next_try_time - now).total_seconds())}"
         elif silent is not None and status.phase is not Phase.RUNNING:
             obstacle, fix = (
                 silent,
@@ -123,6 +127,10 @@ def _live(facts: Facts, crew: Crew) -> Obstacle | None:
         group=groups.get(names.group_name(job.name, attempt)),
     )
     return first_obstacle(crew, observed, job.spec) or gang_obstacle(job, crew, observed)
+
+
+def _blind(facts: Facts) -> bool:
+    return any(note.startswith(_BLIND) for note in facts.notes)
 
 
 def _headline(job: Mapping[str, Any], status: TrainingJobStatus, *, now: datetime) -> str:

@@ -211,7 +211,7 @@ def logs(
     found = latest_workers(cluster.pods(name), index=worker)
     print_logs(cluster, found, tail=tail, printer=printer)
     if not any(each.has_log for each in found):
-        hint = "no worker has started so far; --follow waits for them, `regatta status` says what hinders them"
+        hint = "no worker has started so far; --follow waits for them, `regatta explain` says what hinders them"
         _console(stderr=True).print(Text(hint), soft_wrap=True)
 
 

@@ -45,6 +45,9 @@ NOT_YET: Final = ("services have not yet been read",)
 SILENCE: Final = timedelta(seconds=3)
 """A pod that has a node and starts no container for so long is asked for its events."""
 
+MAX_SILENT: Final = 4
+"""How many are asked: each costs a request."""
+
 _VOLUME: Final = re.compile(r'(?:MountVolume|MapVolume|AttachVolume)\.\w{1,40} failed for volume "([^"]{1,253})" ?: ')
 _SANDBOX: Final = "pod sandbox"
 _ADVICE: Final = (
@@ -135,13 +138,19 @@ def first_obstacle(crew: Crew, observed: Observed, spec: TrainingJobSpec | None 
 
 
 def silent_pods(crew: Crew, *, now: datetime) -> tuple[str, ...]:
-    """Names of at most one pod that hangs on its node without a reason in its own status (a missing volume, say)."""
+    """Names of some pods that hang on their nodes without a reason in their own status (a missing volume, say).
+
+    One for each of a few nodes: the first worker may hang because it pulls a large image, and another for good.
+    """
+    silent: dict[str, str] = {}
     for worker in sorted(crew.members):
         pod = crew.members[worker]
         since = pod.scheduled_at
         if _waits_for_kubelet(pod) and since is not None and now - since >= SILENCE:
-            return (pod.name,)
-    return ()
+            silent.setdefault(pod.node, pod.name)
+            if len(silent) == MAX_SILENT:
+                break
+    return tuple(silent.values())
 
 
 _FATAL, _CONFIG, _IMAGE, _CREATE, _UNPLACED = range(5)

@@ -234,6 +234,23 @@ class TestAnObstacle:
         assert told.fix == "add nodes"
         assert "GangScheduled=False (Native: PodGroup digits-1 waits)" in flat(told)
 
+    def test_of_a_busy_api_server_is_taken_from_the_status(self) -> None:
+        status = {
+            **QUEUED,
+            "reason": "CreateError",
+            "message": "Pod digits-1-1: etcd is slow; the operator tries again",
+        }
+
+        told = chain(job(**status), pod(0))
+
+        assert (told.obstacle, told.fix) == ("Pod digits-1-1: etcd is slow", "the operator tries again")
+
+    def test_is_a_fault_of_the_operators_own(self) -> None:
+        told = chain(job(**{**QUEUED, "reason": "OperatorError", "message": "the operator failed: KeyError"}), pod(0))
+
+        assert told.obstacle == "the operator failed: KeyError"
+        assert "report it" in told.fix
+
     def test_that_has_healed_is_said_to_have(self) -> None:
         stale = {**STARTING, "reason": "ConfigError", "message": "worker 0: configmap is missing"}
         pods = [pod(w, running_since="2026-01-02T12:09:50Z") for w in (0, 1)]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from regatta.api.status import MAX_MESSAGE, Cause
 from regatta.plan.crew import Crew
 from regatta.plan.model import ContainerFacts, Observed, PodFacts
-from regatta.plan.obstacle import Obstacle, first_obstacle
-from tests.builders import INSTALLATION, UID, PodBuilder, job, pod
+from regatta.plan.obstacle import Obstacle, first_obstacle, silent_pods
+from tests.builders import INSTALLATION, NOW, UID, PodBuilder, job, pod, seconds
 
 NOT_HELPFUL = (
     "no new claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
@@ -296,6 +296,16 @@ class TestAPodThatHangsOnItsNode:
 
     def test_is_not_told_of_a_warning_it_has_overcome(self) -> None:
         assert obstacle(pod(worker=0).started(), warnings={"job-a-1-0": "MountVolume.SetUp failed"}) is None
+
+    def test_is_asked_for_its_events_one_on_each_of_a_few_nodes(self) -> None:
+        hanging = [
+            pod(worker=w).waiting("ContainerCreating").of(node=f"node{w // 2}").obj()  # two on each node
+            for w in range(20)
+        ]
+        crew = Crew.muster(hanging, uid=UID, attempt=1, desired=20)
+
+        assert silent_pods(crew, now=NOW + seconds(2)) == ()
+        assert silent_pods(crew, now=NOW + seconds(3)) == ("job-a-1-0", "job-a-1-2", "job-a-1-4", "job-a-1-6")
 
 
 class TestTheOrder:
