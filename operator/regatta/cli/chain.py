@@ -88,8 +88,7 @@ def _branches(links: tuple[Link, ...], *, indent: str, style: Style) -> Iterator
             text,
             width,
             initial_indent=indent + (last if final else fork),
-            subsequent_indent=below
-            + ("|    " if link.links and style.ascii_only else "│    " if link.links else "   "),
+            subsequent_indent=below + (pipe if link.links else "  "),
             break_on_hyphens=False,
         )
         yield from _branches(link.links, indent=below, style=style)
