@@ -14,7 +14,7 @@ from regatta.api import names
 from regatta.api.status import Cause, ConditionType, Failure, FailureAction, Phase, TrainingJobStatus
 from regatta.cli.chain import Chain, Link
 from regatta.cli.facts import NO_INSTALLATION, Facts, crew_of, job_of, status_of
-from regatta.cli.surroundings import group_links, node_links, operator_obstacle, quota_links
+from regatta.cli.surroundings import absent_everywhere, group_links, node_links, operator_obstacle, quota_links
 from regatta.cli.text import one_line, parse_time, span
 from regatta.kube.eventlog import last_told, latest_news, standing_warning
 from regatta.kube.records import group_facts
@@ -83,7 +83,7 @@ def explain(facts: Facts, *, now: datetime) -> Chain:
         if status.reason == OPERATOR_ERROR:
             obstacle, fix = one_line(status.message), "report it, with the operator's log (regatta version says where)"
         elif found is not None:
-            obstacle, fix = found.what, found.fix
+            obstacle, fix = found.what, _fix(facts, crew, found)
         elif status.reason in _CAUSES and (len(crew.members) < crew.desired or _blind(facts)):
             # What the API server refused was seen by the operator alone.
             links += quota_links(facts.quotas)
@@ -127,6 +127,16 @@ def _live(facts: Facts, crew: Crew) -> Obstacle | None:
         group=groups.get(names.group_name(job.name, attempt)),
     )
     return first_obstacle(crew, observed, job.spec) or gang_obstacle(job, crew, observed)
+
+
+def _fix(facts: Facts, crew: Crew, obstacle: Obstacle) -> str:
+    """The obstacle's fix; where the nodes could be read, they tell a resource that no node has from a large request."""
+    pod = None if obstacle.worker is None else crew.members.get(obstacle.worker)
+    lacking = placing(pod.unschedulable, spec=None).lacking if pod is not None and pod.unschedulable else ()
+    absent = one_line(absent_everywhere(facts, lacking))
+    if not absent:
+        return obstacle.fix
+    return f"add nodes that have {absent} (does its device plugin run?), or ask for another resource"
 
 
 def _blind(facts: Facts) -> bool:

@@ -14,7 +14,7 @@ from regatta.cli.facts import Facts, requests_of
 from regatta.cli.installed import Operator
 from regatta.cli.text import one_line, parse_time, span
 
-__all__ = ["group_links", "node_links", "operator_obstacle", "quota_links"]
+__all__ = ["absent_everywhere", "group_links", "node_links", "operator_obstacle", "quota_links"]
 
 PATIENCE: Final = 15.0
 """Seconds an operator may take to notice a job or a change of it."""
@@ -84,19 +84,27 @@ def node_links(
     for resource in lacking:
         best, where, having = Decimal(0), "", 0
         for node in nodes:
-            offered = _quantity(((node.get("status") or {}).get("allocatable") or {}).get(resource))
+            offered = _offered(node, resource)
             having += offered > 0
             if offered > best:
                 best, where = offered, one_line((node.get("metadata") or {}).get("name", ""))
         asked = sum((_quantity(amount) for name, amount in requests_of(pod) if name == resource), start=Decimal(0))
         if not having:
-            yield Link("nodes", f"none of {len(nodes)} nodes has {resource} (does its device plugin run?)")
+            yield Link("nodes", f"none of {len(nodes)} nodes has {resource}")
             continue
         yield Link(
             "nodes",
             f"{resource}: a worker asks for {asked:f}; {having} of {len(nodes)} nodes have it, the largest ({where}) "
             f"{best:f} when nothing runs on it",
         )
+
+
+def absent_everywhere(facts: Facts, lacking: Sequence[str]) -> str:
+    """The first of these resources that not one node has; empty where there is none such, or no node could be read."""
+    for resource in lacking:
+        if facts.nodes and not any(_offered(node, resource) for node in facts.nodes):
+            return resource
+    return ""
 
 
 def quota_links(quotas: Sequence[Mapping[str, Any]] | None) -> Iterator[Link]:
@@ -133,6 +141,10 @@ def _log_of(found: Sequence[Operator] | None) -> str:
     if not found:
         return "check that the operator runs and serves this namespace (regatta version)"
     return f"look at its log: kubectl -n {found[0].namespace} logs deployment/{found[0].name}"
+
+
+def _offered(node: Mapping[str, Any], resource: str) -> Decimal:
+    return _quantity(((node.get("status") or {}).get("allocatable") or {}).get(resource))
 
 
 def _quantity(value: object) -> Decimal:

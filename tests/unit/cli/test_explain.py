@@ -161,6 +161,7 @@ class TestAnObstacle:
         told = chain(job(**QUEUED), pod(0, unschedulable=GPU_WORDS), nodes=[node("n1", cpu="8"), node("n2", cpu="8")])
 
         assert "none of 2 nodes has nvidia.com/gpu" in flat(told)
+        assert told.fix.startswith("add nodes that have nvidia.com/gpu (does its device plugin run?)")
 
     def test_is_an_image_with_the_registrys_answer_and_the_event(self) -> None:
         pods = [pod(0, waiting=("ImagePullBackOff", PULL)), pod(1)]
