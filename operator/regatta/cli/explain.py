@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from regatta.api import names
-from regatta.api.status import Cause, ConditionType, Failure, FailureAction, Phase, TrainingJobStatus
+from regatta.api.status import Cause, ConditionType, Phase, TrainingJobStatus
 from regatta.cli.chain import Chain, Link
+from regatta.cli.ends import failure_links, told_by_status
 from regatta.cli.facts import NO_INSTALLATION, Facts, crew_of, job_of, status_of
 from regatta.cli.surroundings import absent_everywhere, group_links, node_links, operator_obstacle, quota_links
 from regatta.cli.text import one_line, parse_time, span
@@ -30,26 +31,9 @@ __all__ = ["explain"]
 
 LONG: Final = 60.0
 """Seconds a running worker may take to join before that is called an obstacle."""
-FAILURES_TOLD: Final = 3
 OPERATOR_ERROR: Final = "OperatorError"
 """The reason by which an operator confesses a fault of its own."""
 _CAUSES: Final = frozenset(cause.value for cause in Cause)
-
-_REMEDIES: Final[Mapping[str, str]] = {
-    Cause.OOM_KILLED: "raise spec.resources.limits.memory, or use less (a smaller batch)",
-    "StartingDeadline": "see what hindered it; spec.deadlines.starting is how long it may take",
-    "QueuedDeadline": "see what hindered it; spec.deadlines.queued is how long it may wait",
-    "ActiveDeadline": "spec.deadlines.active is how long it may train",
-    Cause.INVALID_SPEC: "correct the spec, delete the job and apply it anew",
-    Cause.INVALID_IMAGE_NAME: "correct spec.image, delete the job and apply it anew",
-    Cause.STALLED: "find out where it hangs; spec.deadlines.stalled is how long it may",
-    Cause.IMAGE_ERROR: "correct the image or its pull secret, then apply the job anew",
-}
-_DONE: Final = {
-    FailureAction.RESTARTED_IN_PLACE: "restarted in place",
-    FailureAction.NEW_ATTEMPT: "a new attempt was made",
-    FailureAction.JOB_FAILED: "the job was given up",
-}
 _BLIND: Final = ("without pods", "without events", "without PodGroups")
 """Beginnings of notes: who could not see these cannot say that what hindered has healed."""
 
@@ -68,38 +52,19 @@ def explain(facts: Facts, *, now: datetime) -> Chain:
         summary = "the operator has not looked at the job so far"
         fix = "wait a moment and ask again" if outage is None else ""
     elif ended or status.phase in (Phase.RESTARTING, Phase.SUSPENDED):
-        links += _failure_links(status, now=now)
-        obstacle, fix, summary = _told(facts.job, status, now=now)
+        links += failure_links(status, now=now)
+        obstacle, fix, summary = told_by_status(facts.job, status, now=now)
         if not ended or crew.members:
             links.append(Link("attempt", _attempt(facts, status, crew)))
     else:
         found = _live(facts, crew)
-        pods, silent = _pod_links(facts, crew, found, now=now), _not_joined(crew, now=now)
         gang = (*group_links(facts.groups),) or (*_gang_link(status),)
-        attempt = Link("attempt", _attempt(facts, status, crew), (*gang, *pods))
+        pods = _pod_links(facts, crew, found, now=now)
         if status.phase is not Phase.RUNNING:
-            links += _failure_links(status, now=now)
-        links.append(attempt)
-        if status.reason == OPERATOR_ERROR:
-            obstacle, fix = one_line(status.message), "report it, with the operator's log (regatta version says where)"
-        elif found is not None:
-            obstacle, fix = found.what, _fix(facts, crew, found)
-        elif status.reason in _CAUSES and (len(crew.members) < crew.desired or _blind(facts)):
-            # What the API server refused was seen by the operator alone.
-            links += quota_links(facts.quotas)
-            obstacle, fix = fix_in(status.message)
-            if status.next_try_time is not None:
-                fix = f"{fix}; next try in {span((status.next_try_time - now).total_seconds())}"
-        elif silent is not None and status.phase is not Phase.RUNNING:
-            obstacle, fix = (
-                silent,
-                (
-                    f"regatta logs {_name(facts.job)} says whom it waits for; pods of the job must reach one another "
-                    "(NetworkPolicy, DNS)"
-                ),
-            )
-        else:
-            summary, fix = _waiting(facts.job, status, crew)
+            links += failure_links(status, now=now)
+        links.append(Link("attempt", _attempt(facts, status, crew), (*gang, *pods)))
+        links += quota_links(facts.quotas)
+        obstacle, fix, summary = _hindrance(facts, status, crew, found, now=now)
     if outage is not None:
         obstacle, fix = outage
     return Chain(
@@ -109,6 +74,28 @@ def explain(facts: Facts, *, now: datetime) -> Chain:
         summary=summary,
         notes=facts.notes,
     )
+
+
+def _hindrance(
+    facts: Facts, status: TrainingJobStatus, crew: Crew, found: Obstacle | None, *, now: datetime
+) -> tuple[str, str, str]:
+    """Obstacle, fix and summary of a job that has a crew, or is about to have one."""
+    if status.reason == OPERATOR_ERROR:
+        return one_line(status.message), "report it, with the operator's log (regatta version says where)", ""
+    if found is not None:
+        return found.what, _fix(facts, crew, found), ""
+    if status.reason in _CAUSES and (len(crew.members) < crew.desired or _blind(facts)):
+        # What the API server refused was seen by the operator alone.
+        what, fix = fix_in(status.message)
+        if status.next_try_time is not None:
+            fix += f"; next try in {span((status.next_try_time - now).total_seconds())}"
+        return what, fix, ""
+    late = _not_joined(crew, now=now)
+    if late is not None and status.phase is not Phase.RUNNING:
+        logs = f"regatta logs {_name(facts.job)} says whom it waits for"
+        return late, f"{logs}; pods of the job must reach one another (NetworkPolicy, DNS)", ""
+    summary, fix = _waiting(facts.job, status, crew)
+    return "", fix, summary
 
 
 def _live(facts: Facts, crew: Crew) -> Obstacle | None:
@@ -215,55 +202,6 @@ def _event(event: Mapping[str, Any], *, now: datetime) -> str:
     ago = "" if at is None else f", {span((now - at).total_seconds())} ago"
     times = f" x{count}" if isinstance(count, int) and count > 1 else ""
     return f"event {one_line(event.get('reason') or '', width=80)}{times}{ago}: {one_line(event['message'])}"
-
-
-def _failure_links(status: TrainingJobStatus, *, now: datetime) -> Iterator[Link]:
-    """The last failures, newest last, each with what was done about it."""
-    told = status.failures[-FAILURES_TOLD:]
-    left_out = sum(status.failure_counts.values()) - len(told)
-    if left_out > 0:
-        yield Link("failure", f"{left_out} earlier failure{'s' if left_out > 1 else ''} (regatta status lists them)")
-    for failure in told:
-        done = "" if failure.action is None else f"; {_DONE[failure.action]}"
-        yield Link("failure", f"{_failed(failure, now=now)}{done}")
-
-
-def _failed(failure: Failure, *, now: datetime) -> str:
-    where = " ".join(filter(None, (one_line(failure.pod), failure.node and f"on {one_line(failure.node)}")))
-    ago = span((now - failure.at).total_seconds())
-    words = one_line(failure.message, width=300)
-    return f"attempt {failure.attempt} failed {ago} ago ({failure.cause}{where and f', {where}'}): {words}"
-
-
-def _told(job: Mapping[str, Any], status: TrainingJobStatus, *, now: datetime) -> tuple[str, str, str]:
-    """Obstacle, fix and summary of a job that holds no crew: its status is all there is to know."""
-    name, message = _name(job), one_line(status.message)
-    if status.phase is Phase.SUCCEEDED:
-        took = (
-            f", took {span((status.completion_time - status.start_time).total_seconds())}"
-            if status.completion_time and status.start_time
-            else ""
-        )
-        return "", "", f"{message}{took}"
-    if status.phase is Phase.SUSPENDED:
-        if (job.get("spec") or {}).get("suspend"):
-            patch = """'{"spec":{"suspend":false}}'"""
-            return (
-                "spec.suspend is true, so the job holds nothing",
-                f"kubectl patch tj {name} --type merge -p {patch}",
-                "",
-            )
-        return "", "the operator makes the next attempt in a moment", "spec.suspend is false again"
-    if status.phase is Phase.RESTARTING:
-        pause = status.next_try_time
-        left = 0.0 if pause is None else (pause - now).total_seconds()
-        when = f"starts in {span(left)}" if left >= 1 else "is being started"
-        return message, f"none needed: attempt {status.attempt} {when}", ""
-    causes = (status.reason, *(failure.cause.value for failure in status.failures[-1:]))
-    remedy = next((_REMEDIES[cause] for cause in causes if cause in _REMEDIES), "")
-    what, fix = fix_in(message) if status.reason == Cause.INVALID_SPEC and "; " in message else (message, "")
-    logs = "" if not status.failures else f"the program's last lines: regatta logs {name}"
-    return f"{one_line(status.reason)}: {what}", "; ".join(filter(None, (fix or remedy, logs))), ""
 
 
 def _gang_link(status: TrainingJobStatus) -> Iterator[Link]:
