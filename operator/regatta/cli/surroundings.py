@@ -13,6 +13,7 @@ from regatta.cli.chain import Link
 from regatta.cli.facts import Facts, requests_of
 from regatta.cli.installed import Operator
 from regatta.cli.text import one_line, parse_time, span
+from regatta.plan.refusals import written
 
 __all__ = ["absent_everywhere", "group_links", "node_links", "operator_obstacle", "quota_links"]
 
@@ -82,20 +83,17 @@ def node_links(
     if nodes is None:
         return
     for resource in lacking:
-        best, where, having = Decimal(0), "", 0
-        for node in nodes:
-            offered = _offered(node, resource)
-            having += offered > 0
-            if offered > best:
-                best, where = offered, one_line((node.get("metadata") or {}).get("name", ""))
-        asked = sum((_quantity(amount) for name, amount in requests_of(pod) if name == resource), start=Decimal(0))
+        having = [node for node in nodes if _offered(node, resource)]
         if not having:
             yield Link("nodes", f"none of {len(nodes)} nodes has {resource}")
             continue
+        best = max(having, key=lambda node: _offered(node, resource))
+        most = one_line(best["status"]["allocatable"][resource])
+        asked = sum((_quantity(amount) for name, amount in requests_of(pod) if name == resource), start=Decimal(0))
         yield Link(
             "nodes",
-            f"{resource}: a worker asks for {asked:f}; {having} of {len(nodes)} nodes have it, the largest ({where}) "
-            f"{best:f} when nothing runs on it",
+            f"{resource}: a worker asks for {written(asked, like=most)}; {len(having)} of {len(nodes)} nodes have it, "
+            f"the largest ({one_line(best['metadata']['name'])}) {most} when nothing runs on it",
         )
 
 

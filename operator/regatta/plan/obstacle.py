@@ -1,8 +1,8 @@
 """Why an attempt is not running yet: the first real obstacle among its pods, in words that say what to do.
 
-The order: what no waiting heals; what a pod on a node lacks (a ConfigMap, a volume); its image; its container; last a
-pod that has no node. What is nearer to running comes first, for it holds a node while it waits. Within one kind the
-lowest worker speaks for all.
+The order: what no waiting heals; what a pod on a node lacks (a ConfigMap, a volume); its image; its container; a pod
+that has no node; last those of its gang that wait for it. What is nearer to running comes first, for it holds a node
+while it waits. Within one kind the lowest worker speaks for all.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ MAX_SILENT: Final = 4
 """How many are asked: each costs a request."""
 
 _VOLUME: Final = re.compile(r'(?:MountVolume|MapVolume|AttachVolume)\.\w{1,40} failed for volume "([^"]{1,253})" ?: ')
+_WHO: Final = re.compile(r' \(pod: "[^"]{1,512}", container: [^)]{1,253}\)')
+"""What the message says already in other words."""
 _SANDBOX: Final = "pod sandbox"
 _ADVICE: Final = (
     ("couldn't find key", "add the key, or correct it in the job"),
@@ -56,6 +58,7 @@ _ADVICE: Final = (
     ('configmap "', "create the ConfigMap in the job's namespace, or correct its name"),
     ('secret "', "create the Secret in the job's namespace, or correct its name"),
     ("runAsNonRoot", "set podTemplate.spec.securityContext.runAsUser to a number that the image can live with"),
+    ("non-root policy", "set podTemplate.spec.securityContext.runAsUser to a number other than 0"),
     ("Multi-Attach", "use a volume that several nodes can mount (ReadWriteMany), or wait until its other pod ends"),
     ("hostPath type check failed", "correct the path, or create it on the node"),
     (_SANDBOX, "have the node's network and container runtime looked at (kubectl describe node)"),
@@ -103,6 +106,8 @@ class _Finding:
     fix: str
     fatal: bool = False
     container: str = ""
+    fitting: tuple[int, int] | None = None
+    """For a pod of a gang that waits for others: how many find room, and how many must."""
 
 
 def first_obstacle(crew: Crew, observed: Observed, spec: TrainingJobSpec | None = None) -> Obstacle | None:
@@ -124,9 +129,13 @@ def first_obstacle(crew: Crew, observed: Observed, spec: TrainingJobSpec | None 
         who += f" and {len(alike) - 1} more" if len(alike) > 1 else ""
         where = f" on node {first.pod.node}" if first.pod.node and len(alike) == 1 else ""
         what = f"{who}{where}: {first.what}"
+    elif first.fitting is not None:
+        what = first.what
     else:
         who = f"worker {first.pod.worker}" if len(alike) == 1 else f"{len(alike)} of {crew.desired} workers"
         what = f"no node takes {who}: {first.what}"
+        waiting = next((each.what for each in found if each.fitting is not None), "")
+        what = f"{waiting}: {what}" if waiting else what
     return Obstacle(
         cause=first.cause,
         message=f"{what}; {first.fix}",
@@ -153,7 +162,7 @@ def silent_pods(crew: Crew, *, now: datetime) -> tuple[str, ...]:
     return tuple(silent.values())
 
 
-_FATAL, _CONFIG, _IMAGE, _CREATE, _UNPLACED = range(5)
+_FATAL, _CONFIG, _IMAGE, _CREATE, _UNPLACED, _WAITING = range(6)
 
 
 def _findings(pod: PodFacts, observed: Observed, spec: TrainingJobSpec | None) -> Iterator[_Finding]:
@@ -171,7 +180,8 @@ def _findings(pod: PodFacts, observed: Observed, spec: TrainingJobSpec | None) -
     if pod.unschedulable and not pod.scheduled:
         place = placing(pod.unschedulable, spec=spec)
         cause = Cause.CONFIG_ERROR if place.missing_claim else Cause.UNSCHEDULABLE
-        yield _Finding(rank=_UNPLACED, pod=pod, cause=cause, what=place.what, fix=place.fix)
+        rank = _UNPLACED if place.fitting is None else _WAITING
+        yield _Finding(rank=rank, pod=pod, cause=cause, what=place.what, fix=place.fix, fitting=place.fitting)
 
 
 def _container_finding(
@@ -206,7 +216,8 @@ def _container_finding(
 
 def _kubelet(words: str) -> str:
     """A kubelet's message with the volume's name first and without the name of the function that failed."""
-    return one_line(_VOLUME.sub(r"volume \1: ", one_line(words, limit=2048), count=1))
+    line = _WHO.sub("", one_line(words, limit=2048), count=1)
+    return one_line(_VOLUME.sub(r"volume \1: ", line, count=1))
 
 
 def _advice(cause: Cause, words: str) -> str:

@@ -15,6 +15,7 @@ __all__ = ["Placing", "claims", "placing"]
 _NODES: Final = re.compile(r"0/(\d{1,7}) nodes are available: ")
 _COUNTED: Final = re.compile(r"(\d{1,7}) (.+)")
 _MISSING_CLAIM: Final = re.compile(r'persistentvolumeclaim "([^"]{1,253})" (not found|is being deleted)')
+_GROUP: Final = re.compile(r"minCount \((\d{1,7})\) cannot be satisfied: (\d{1,7}) scheduled")
 _INSUFFICIENT: Final = "Insufficient "
 _UNBOUND: Final = "unbound immediate PersistentVolumeClaims"
 
@@ -50,11 +51,21 @@ class Placing:
     """Whether they would not suffice on any node even if it were empty."""
     missing_claim: str = ""
     """The volume claim that does not exist, where that is the reason."""
+    fitting: tuple[int, int] | None = None
+    """How many pods of a gang would find room and how many must; then another pod of it has the reason."""
 
 
 def placing(words: str, *, spec: TrainingJobSpec | None) -> Placing:
     """Condense the message of a PodScheduled condition that is False; words that are not known are repeated."""
     text = one_line(words, limit=2048)
+    group = _GROUP.search(text)
+    if group is not None:
+        must, fit = int(group[1]), int(group[2])
+        return Placing(
+            what=f"only {fit} of the {must} workers that must start together find room",
+            fix="add nodes, wait until others end, or ask for less",
+            fitting=(fit, must),
+        )
     claim = _MISSING_CLAIM.search(text)
     if claim is not None:
         what = "does not exist" if claim[2] == "not found" else claim[2]

@@ -24,6 +24,8 @@ _WRAPPING: Final = re.compile(
     r"|pinging container registry \S{1,512}: )"
 )
 _LAYERS: Final = 16
+_SOCKET: Final = re.compile(r"(?:read|write) (?:udp|tcp) [\d.:\[\]a-f]{3,64}->[\d.:\[\]a-f]{3,64}: ")
+"""Its port is another one in every try: told, it would change the status each time."""
 
 _PULL_SECRET: Final = "give a pull secret in podTemplate.spec.imagePullSecrets"  # noqa: S105 - advice
 _FIXES: Final = (
@@ -72,6 +74,7 @@ def pull(reason: str, words: str, *, spec: TrainingJobSpec | None, installation:
         text = text[wrapping.end() :]
     if image:
         text = text.removeprefix(f"{image}: ")
+    text = _SOCKET.sub("", text)
     return Pull(
         image=image,
         answer=one_line(text, limit=400) or reason,

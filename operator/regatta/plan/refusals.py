@@ -10,7 +10,7 @@ from regatta.api.quantity import parse_quantity
 from regatta.plan.model import CreateFailure, FailureKind
 from regatta.plan.words import MAX_READ, one_line
 
-__all__ = ["STARTS_BY_ITSELF", "by_admission", "fix_in", "refusal"]
+__all__ = ["STARTS_BY_ITSELF", "by_admission", "fix_in", "refusal", "written"]
 
 _FORBIDDEN: Final = re.compile(r'[\w.]{1,80} "[^"]{0,253}" is forbidden: ')
 _QUOTA: Final = re.compile(
@@ -92,8 +92,8 @@ def _numbers(quota: re.Match[str], *, workers: int, fitted: int) -> tuple[str, s
         like = limited[resource]
         enough = enough and per * workers <= limit
         parts.append(
-            f"the job needs {workers} x {each} = {_written(per * workers, like=like)} {resource}, "
-            f"the quota leaves it {_written(left, like=like)} of {like}"
+            f"the job needs {workers} x {each} = {written(per * workers, like=like)} {resource}, "
+            f"the quota leaves it {written(left, like=like)} of {like}"
         )
     if not parts:
         return "", STARTS_BY_ITSELF
@@ -107,7 +107,7 @@ def _pairs(text: str) -> dict[str, str]:
     return {name: value for name, _, value in (pair.partition("=") for pair in text.split(",")) if value}
 
 
-def _written(value: Decimal, *, like: str) -> str:
+def written(value: Decimal, *, like: str) -> str:
     """The number in the unit of another quantity, where that is not longer."""
     found = _SUFFIX.search(like)
     if found is not None:

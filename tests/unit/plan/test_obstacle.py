@@ -133,6 +133,32 @@ class TestAPodWithoutANode:
         assert "no node takes 2 of 2 workers" in told(pod(worker=0).unschedulable(), pod(worker=1).unschedulable()).what
 
 
+class TestAGang:
+    WAITS = (
+        "pod group is unschedulable, minCount (3) cannot be satisfied: 2 scheduled, 0 remaining, pod group preemption: "
+        "No preemption victims found for incoming preemptor"
+    )
+
+    def test_is_hindered_by_the_pod_that_finds_no_room_not_by_those_that_wait_for_it(self) -> None:
+        waiting = [pod(worker=w).unschedulable(self.WAITS) for w in (0, 1)]
+
+        found = told(*waiting, pod(worker=2).unschedulable("0/2 nodes are available: 2 Insufficient cpu."))
+
+        assert found.cause is Cause.UNSCHEDULABLE
+        assert found.worker == 2
+        assert found.what == (
+            "only 2 of the 3 workers that must start together find room: "
+            "no node takes worker 2: Insufficient cpu on 2 of 2 nodes"
+        )
+        assert found.fix.startswith("wait until others end, ask for less in spec.resources")
+
+    def test_of_which_no_pod_says_more_is_told_with_its_numbers(self) -> None:
+        found = told(*(pod(worker=w).unschedulable(self.WAITS) for w in (0, 1, 2)))
+
+        assert found.what == "only 2 of the 3 workers that must start together find room"
+        assert found.fix.startswith("add nodes")
+
+
 class TestAnImage:
     @pytest.mark.parametrize(
         ("words", "answer", "fix"),
@@ -156,6 +182,13 @@ class TestAnImage:
                 'Head "https://r.test/v2/a/manifests/1": dial tcp: lookup r.test: no such host',
                 "correct the registry's name, or let the nodes resolve it",
                 id="no such registry",
+            ),
+            pytest.param(
+                f'{RESOLVE}failed to do request: Head "https://r.test/v2/": dial tcp: lookup r.test on 10.0.0.53:53: '
+                "read udp 10.0.3.11:39706->10.0.0.53:53: i/o timeout",
+                'Head "https://r.test/v2/": dial tcp: lookup r.test on 10.0.0.53:53: i/o timeout',
+                "correct the registry's name, or let the nodes reach it",
+                id="no name server, without the port of this try",
             ),
             pytest.param(
                 f'{RESOLVE}failed to do request: Head "https://r.test/v2/": dial tcp 10.0.0.1:443: connection refused',
@@ -223,9 +256,15 @@ class TestAContainer:
             ),
             (
                 "CreateContainerConfigError",
-                "container has runAsNonRoot and image will run as root (pod: ...)",
+                "container has runAsNonRoot and image will run as root",
                 Cause.CONFIG_ERROR,
                 "set podTemplate.spec.securityContext.runAsUser",
+            ),
+            (
+                "CreateContainerConfigError",
+                "container's runAsUser breaks non-root policy",
+                Cause.CONFIG_ERROR,
+                "set podTemplate.spec.securityContext.runAsUser to a number other than 0",
             ),
             (
                 "CreateContainerError",
@@ -235,12 +274,12 @@ class TestAContainer:
             ),
             ("RunContainerError", "gremlins", Cause.CREATE_ERROR, "kubectl describe pod"),
         ],
-        ids=["ConfigMap", "Secret", "key", "root", "no program", "unknown words"],
+        ids=["ConfigMap", "Secret", "key", "root", "root all the same", "no program", "unknown words"],
     )
     def test_that_cannot_be_made_is_told_in_the_kubelets_words(
         self, reason: str, words: str, cause: Cause, fix: str
     ) -> None:
-        found = told(pod(worker=0).waiting(reason, words))
+        found = told(pod(worker=0).waiting(reason, f'{words} (pod: "a_b(c)", container: trainer)'))
 
         assert found.cause is cause
         assert found.what == f"worker 0 on node node1: {words}"
