@@ -10,6 +10,7 @@ from regatta.api.status import Cause, Failure, FailureAction, Phase, TrainingJob
 from regatta.cli.chain import Link
 from regatta.cli.text import one_line, span
 from regatta.plan.refusals import fix_in
+from regatta.plan.starting import CANNOT_START
 
 __all__ = ["failure_links", "told_by_status"]
 
@@ -77,5 +78,8 @@ def told_by_status(job: Mapping[str, Any], status: TrainingJobStatus, *, now: da
     causes = (status.reason, *(failure.cause.value for failure in status.failures[-1:]))
     remedy = next((_REMEDIES[cause] for cause in causes if cause in _REMEDIES), "")
     what, fix = fix_in(message) if status.reason == Cause.INVALID_SPEC and "; " in message else (message, "")
-    logs = "" if not status.failures else f"the program's last lines: regatta logs {name}"
+    last = status.failures[-1].message if status.failures else ""
+    if CANNOT_START in last:
+        return f"{one_line(status.reason)}: {what}", fix_in(one_line(last))[1], ""  # and there is no log to look at
+    logs = f"the program's last lines: regatta logs {name}" if last else ""
     return f"{one_line(status.reason)}: {what}", "; ".join(filter(None, (fix or remedy, logs))), ""

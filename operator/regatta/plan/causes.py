@@ -13,6 +13,7 @@ from regatta.api.status import Cause
 from regatta.plan.crew import Crew, has_failed, report_of, trainer_of
 from regatta.plan.model import ContainerFacts, PodFacts
 from regatta.plan.report import CrewReport
+from regatta.plan.starting import cannot_start
 
 __all__ = ["Verdict", "first_failure"]
 
@@ -119,7 +120,7 @@ def _cause(
     if trainer.terminated_reason == "ContainerStatusUnknown":
         return Cause.NODE_LOST, f"node {pod.node} lost sight of {who}: {trainer.termination_message or pod.message}"
     if trainer.terminated_reason in {"StartError", "ContainerCannotRun"}:
-        return Cause.USER_ERROR, f"{who}: the image cannot start the command: {trainer.termination_message}"
+        return Cause.USER_ERROR, f"{who}: {cannot_start(trainer.termination_message)}"
     if report is not None and report.message:
         return Cause.USER_ERROR, report.message
     if launched and report is None and trainer.exit_code == EXIT_KILLED:

@@ -16,7 +16,7 @@ from typing import Final
 from regatta.api import names
 from regatta.api.spec import TrainingJobSpec
 from regatta.api.status import Cause
-from regatta.plan.crew import Crew, trainer_of
+from regatta.plan.crew import Crew
 from regatta.plan.model import ContainerFacts, Installation, Observed, PodFacts
 from regatta.plan.placing import placing
 from regatta.plan.pulling import pull
@@ -41,6 +41,9 @@ CREATE_REASONS: Final = frozenset(
 INVALID_IMAGE: Final = "InvalidImageName"
 NOT_YET: Final = ("services have not yet been read",)
 """What a kubelet says for a moment after its own start, and nobody can do anything about."""
+
+_SILENT: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
+"""Reasons for waiting that give none."""
 
 SILENCE: Final = timedelta(seconds=3)
 """A pod that has a node and starts no container for so long is asked for its events."""
@@ -225,12 +228,10 @@ def _advice(cause: Cause, words: str) -> str:
 
 
 def _waits_for_kubelet(pod: PodFacts) -> bool:
-    """Whether the pod has a node and none of its containers has ever started."""
-    trainer = trainer_of(pod)
+    """Whether the pod has a node, none of its containers has ever started, and none says why."""
     return (
         pod.scheduled
         and pod.phase == "Pending"
         and pod.deleting_since is None
-        and (trainer is None or trainer.waiting_reason in {"", "ContainerCreating", "PodInitializing"})
-        and all(c.running_since is None and c.exit_code is None for c in pod.containers)
+        and all(c.running_since is None and c.exit_code is None and c.waiting_reason in _SILENT for c in pod.containers)
     )

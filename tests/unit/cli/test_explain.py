@@ -313,6 +313,13 @@ class TestAJob:
             pytest.param(
                 "OOMKilled", "killed", [{**FAILURE, "cause": "OOMKilled"}], "resources.limits.memory", id="memory"
             ),
+            pytest.param(
+                "UserError",
+                "worker 0: the image cannot start the command: no python3",
+                [{**FAILURE, "message": "worker 0: the image cannot start the command: no python3; use another image"}],
+                "use another image",
+                id="an image that lacks the program",
+            ),
             pytest.param("InvalidSpec", "spec.image: required", [], "correct the spec", id="a wrong spec"),
             pytest.param(
                 "InvalidSpec", "Pod x: Invalid value; correct it and apply it anew", [], "apply it anew", id="refused"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -335,6 +336,20 @@ class TestAPodThatHangsOnItsNode:
 
     def test_is_not_told_of_a_warning_it_has_overcome(self) -> None:
         assert obstacle(pod(worker=0).started(), warnings={"job-a-1-0": "MountVolume.SetUp failed"}) is None
+
+    def test_is_told_by_its_init_container_where_that_says_why(self) -> None:
+        init = ContainerFacts(
+            name="prep", init=True, waiting_reason="ImagePullBackOff", waiting_message='failed to pull image "i:1": no'
+        )
+        facts = pod(worker=0).waiting("PodInitializing").obj()
+        hanging = replace(facts, containers=(init, *facts.containers))
+
+        found = told(hanging, warnings={"job-a-1-0": "Error: ImagePullBackOff"})
+
+        assert found.cause is Cause.IMAGE_ERROR
+        assert found.what == "container prep of job-a-1-0 on node node1: cannot get image i:1: no"
+        crew = Crew.muster([hanging], uid=UID, attempt=1, desired=1)
+        assert silent_pods(crew, now=NOW + seconds(60)) == ()
 
     def test_is_asked_for_its_events_one_on_each_of_a_few_nodes(self) -> None:
         hanging = [
