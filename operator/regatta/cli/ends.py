@@ -79,7 +79,7 @@ def told_by_status(job: Mapping[str, Any], status: TrainingJobStatus, *, now: da
     remedy = next((_REMEDIES[cause] for cause in causes if cause in _REMEDIES), "")
     what, fix = fix_in(message) if status.reason == Cause.INVALID_SPEC and "; " in message else (message, "")
     last = status.failures[-1].message if status.failures else ""
-    if CANNOT_START in last:
+    if CANNOT_START in last and status.reason == Cause.USER_ERROR:
         return f"{one_line(status.reason)}: {what}", fix_in(one_line(last))[1], ""  # and there is no log to look at
     logs = f"the program's last lines: regatta logs {name}" if last else ""
     return f"{one_line(status.reason)}: {what}", "; ".join(filter(None, (fix or remedy, logs))), ""

@@ -7,8 +7,9 @@ while it waits. Within one kind the lowest worker speaks for all.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,9 +18,9 @@ from regatta.api import names
 from regatta.api.spec import TrainingJobSpec
 from regatta.api.status import Cause
 from regatta.plan.crew import Crew
-from regatta.plan.model import ContainerFacts, Installation, Observed, PodFacts
-from regatta.plan.placing import placing
-from regatta.plan.pulling import pull
+from regatta.plan.model import ContainerFacts, Observed, PodFacts
+from regatta.plan.placing import Placing, placing
+from regatta.plan.pulling import Pull, pull
 from regatta.plan.words import one_line
 
 __all__ = ["Obstacle", "first_obstacle", "silent_pods"]
@@ -115,11 +116,16 @@ class _Finding:
 
 def first_obstacle(crew: Crew, observed: Observed, spec: TrainingJobSpec | None = None) -> Obstacle | None:
     """Return the first obstacle, None while all pods get on."""
+    # Pods of one job mostly say the same: a thousand of them must not cost a thousand readings.
+    reader = _Reader(
+        place=functools.cache(functools.partial(placing, spec=spec)),
+        pull=functools.cache(functools.partial(pull, spec=spec, installation=observed.installation)),
+    )
     found = [
         finding
         for pod in crew.members.values()
         if pod.deleting_since is None
-        for finding in _findings(pod, observed, spec)
+        for finding in _findings(pod, observed, reader)
     ]
     if not found:
         return None
@@ -168,9 +174,17 @@ def silent_pods(crew: Crew, *, now: datetime) -> tuple[str, ...]:
 _FATAL, _CONFIG, _IMAGE, _CREATE, _UNPLACED, _WAITING = range(6)
 
 
-def _findings(pod: PodFacts, observed: Observed, spec: TrainingJobSpec | None) -> Iterator[_Finding]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reader:
+    """Reads foreign words for one job, equal ones once."""
+
+    place: Callable[[str], Placing]
+    pull: Callable[[str, str], Pull]
+
+
+def _findings(pod: PodFacts, observed: Observed, reader: _Reader) -> Iterator[_Finding]:
     for container in pod.containers:
-        finding = _container_finding(pod, container, spec=spec, installation=observed.installation)
+        finding = _container_finding(pod, container, reader)
         if finding is not None:
             yield finding
     words = observed.warnings.get(pod.name)
@@ -181,15 +195,13 @@ def _findings(pod: PodFacts, observed: Observed, spec: TrainingJobSpec | None) -
             rank=_CREATE if sandbox else _CONFIG, pod=pod, cause=cause, what=_kubelet(words), fix=_advice(cause, words)
         )
     if pod.unschedulable and not pod.scheduled:
-        place = placing(pod.unschedulable, spec=spec)
+        place = reader.place(pod.unschedulable)
         cause = Cause.CONFIG_ERROR if place.missing_claim else Cause.UNSCHEDULABLE
         rank = _UNPLACED if place.fitting is None else _WAITING
         yield _Finding(rank=rank, pod=pod, cause=cause, what=place.what, fix=place.fix, fitting=place.fitting)
 
 
-def _container_finding(
-    pod: PodFacts, container: ContainerFacts, *, spec: TrainingJobSpec | None, installation: Installation
-) -> _Finding | None:
+def _container_finding(pod: PodFacts, container: ContainerFacts, reader: _Reader) -> _Finding | None:
     reason, words = container.waiting_reason, container.waiting_message
     name = "" if container.name == names.TRAINER else one_line(container.name, limit=63)
     if reason == INVALID_IMAGE:
@@ -203,7 +215,7 @@ def _container_finding(
             container=name,
         )
     if reason in IMAGE_REASONS:
-        pulled = pull(reason, words, spec=spec, installation=installation)
+        pulled = reader.pull(reason, words)
         return _Finding(rank=_IMAGE, pod=pod, cause=Cause.IMAGE_ERROR, what=pulled.what, fix=pulled.fix, container=name)
     if any(passing in words for passing in NOT_YET):
         return None
