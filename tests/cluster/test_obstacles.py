@@ -170,6 +170,15 @@ ROWS = [
         chain=("pod no-image-1-0 (worker 0)", "container trainer: waits", "event "),
     ),
     Row(
+        title="an init container's image",
+        job=job("no-init-image")
+        .command(*TRAINS)
+        .set(podTemplate={"spec": {"initContainers": [{"name": "prep", "image": "localhost:1/there/is-none:2"}]}}),
+        reason="ImageError",
+        message=("container prep of no-init-image-1-0", "cannot get image localhost:1/there/is-none:2"),
+        chain=("container prep: waits",),
+    ),
+    Row(
         title="a volume of a ConfigMap that is not there",
         job=job("no-code").command(*TRAINS).set(source={"configMap": {"name": "no-such-code"}}),
         reason="ConfigError",
@@ -330,6 +339,27 @@ def test_a_resource_that_others_use_is_told_from_one_that_no_node_has(
 
     place.delete(holder)
     place.wait_phase(waiter, "Succeeded", timeout=120)
+
+
+def test_of_a_gang_the_worker_that_finds_no_room_is_named(
+    cluster: tool.Cluster, places: dict[str, Playground], make_place: Callable[[str], Playground]
+) -> None:
+    assert places  # removes the slot in the end
+    place = make_place("gang")
+    offer_slot(place)
+    name = place.apply(job("gang").workers(2).command(*TRAINS).set(gpusPerWorker=1, gpuResource=SLOT))
+
+    def told(status: dict[str, Any]) -> bool:
+        message = status.get("message", "")
+        return "only 1 of the 2 workers that must start together find room: no node takes worker " in message
+
+    status = place.wait_status(name, "which worker finds no room", told, timeout=SECONDS)
+    explained = Command(cluster, place.namespace).run("explain", name)
+
+    print(explained.stdout)
+    assert f"Insufficient {SLOT}" in status["message"]
+    assert "PodGroup gang-1, needs 2 pods at once" in flat(explained.stdout)
+    assert "a worker asks for 1; 1 of " in flat(explained.stdout)
 
 
 def test_a_job_that_failed_is_explained_by_its_last_failure(cluster: tool.Cluster, playground: Playground) -> None:
