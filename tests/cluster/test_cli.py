@@ -157,7 +157,7 @@ def test_what_render_shows_is_what_the_operator_creates(
     playground.wait_phase(name, "Succeeded", timeout=60)
 
     children = list(yaml.safe_load_all(rendered.stdout))
-    assert [child["kind"] for child in children] == ["ConfigMap", "Service", "Pod", "Pod"]
+    assert [child["kind"] for child in children] == ["ConfigMap", "Service", "PodGroup", "Pod", "Pod"]
     for child in children:
         created = playground.api.get(
             f"{child['kind'].lower()}s", child["metadata"]["name"], namespace=playground.namespace

@@ -436,9 +436,10 @@ def test_an_operator_that_is_not_there_is_the_first_obstacle(
     try:
 
         def gone() -> bool:
-            return not api.get("deployments", installation.release, **home)["status"].get("readyReplicas")
+            # One that is ending serves to its last moment.
+            return not api.list("pods", namespace=installation.namespace, labels="app.kubernetes.io/component=operator")
 
-        playground.wait("no operator to be ready", gone, name="none", timeout=60)
+        playground.wait("every operator to be gone", gone, name="none", timeout=60)
         name = playground.apply(job("unseen").command(*TRAINS))
 
         explained = Command(cluster, playground.namespace).run("explain", name)

@@ -17,6 +17,7 @@ _PREFIX = {
     "leases": "/apis/coordination.k8s.io/v1",
     "namespaces": "/api/v1",
     "nodes": "/api/v1",
+    "podgroups": "/apis/scheduling.k8s.io/v1beta1",
     "pods": "/api/v1",
     "resourcequotas": "/api/v1",
     "serviceaccounts": "/api/v1",
