@@ -103,7 +103,7 @@ def measure(place: Playground, *, rounds: int) -> list[Result]:
         mine, yardstick = statistics.median(in_place), statistics.median(anew)
         results.append(
             Result(
-                what=f"next step after a death, {shape.title}",
+                what=f"death to step, {shape.title}",
                 value=f"{mine:.2f} s",
                 against=f"{yardstick:.2f} s",
                 ratio=mine / yardstick,
