@@ -24,6 +24,7 @@ from typing import Any, Final
 from tests.bench.report import Result
 from tests.cluster.kit import Playground, job, main_process, training_process
 from tests.cluster.kit.jobs import JobBuilder
+from tests.cluster.kit.processes import Process
 
 __all__ = ["measure"]
 
@@ -46,11 +47,11 @@ def tell():
 PLAIN: Final = """
 step = 0
 while True:
-    time.sleep(0.5)
     step += 1
     progress.report(step=step)
     if step == 1:
         tell()
+    time.sleep(0.5)
 """
 PYTORCH: Final = """
 import torch
@@ -103,7 +104,7 @@ def measure(place: Playground, *, rounds: int) -> list[Result]:
         mine, yardstick = statistics.median(in_place), statistics.median(anew)
         results.append(
             Result(
-                what=f"next step after a death, {shape.title}",
+                what=f"death to step, {shape.title}",
                 value=f"{mine:.2f} s",
                 against=f"{yardstick:.2f} s",
                 ratio=mine / yardstick,
@@ -119,8 +120,8 @@ def _in_place(place: Playground, shape: Shape, *, rounds: int) -> list[float]:
     taken = []
     for generation in range(1, rounds + 1):
         _all_stepped(place, shape, name, attempt=1, generation=generation)
-        rank = random.randrange(shape.workers)
-        killed_at = _kill_after_a_while(place.pods(name)[rank], lambda pod, rank=rank: training_process(pod, rank=rank))
+        pod = random.choice(place.pods(name))
+        killed_at = _kill_after_a_while(pod, _only_training_process)
         stepped_at = _all_stepped(place, shape, name, attempt=1, generation=generation + 1)
         taken.append(stepped_at - killed_at)
     _remove(place, name)
@@ -138,7 +139,11 @@ def _by_new_attempt(place: Playground, shape: Shape, *, number: int) -> float:
     return stepped_at - killed_at
 
 
-def _kill_after_a_while(pod: dict[str, Any], find: Callable[[dict[str, Any]], Any]) -> float:
+def _only_training_process(pod: dict[str, Any]) -> Process | None:
+    return training_process(pod, rank=int(pod["metadata"]["labels"]["regatta.dev/worker"]))
+
+
+def _kill_after_a_while(pod: dict[str, Any], find: Callable[[dict[str, Any]], Process | None]) -> float:
     time.sleep(SETTLED)
     victim = find(pod)
     assert victim is not None, f"nothing to kill in {pod['metadata']['name']}"

@@ -20,6 +20,8 @@ __all__ = ["Verdict", "first_failure"]
 EXIT_CREW_LOST: Final = 72
 """A launcher that lost its crew through no fault of its own processes."""
 EXIT_KILLED: Final = 137
+TOLD_TO_STOP: Final = "Terminated"
+"""What a launcher reports that got SIGTERM: mostly because its pod is deleted, but any process in it may send one."""
 
 DISRUPTIONS: Final = {
     "PreemptionByScheduler": Cause.PREEMPTED,
@@ -123,6 +125,8 @@ def _cause(
         return Cause.USER_ERROR, f"{who}: {cannot_start(trainer.termination_message)}"
     if report is not None and report.message:
         return Cause.USER_ERROR, report.message
+    if report is not None and report.outcome == TOLD_TO_STOP:
+        return Cause.USER_ERROR, f"{who} was told to stop by a signal, though nobody deleted its pod"
     if launched and report is None and trainer.exit_code == EXIT_KILLED:
         # Nothing in a container can kill its first process, and a launcher that ends by itself leaves a report.
         return Cause.CREW_LOST, f"{who} was killed from outside of its container, on node {pod.node}"

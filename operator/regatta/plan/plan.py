@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from regatta.api.spec import Runtime, TrainingJobSpec
-from regatta.api.status import FailureAction, Phase, TrainingJobStatus, Workers
+from regatta.api.status import Cause, FailureAction, Phase, TrainingJobStatus, Workers
 from regatta.api.validate import Problem
 from regatta.plan import ending
 from regatta.plan.accounts import with_failure, with_losses_known, with_restarts_in_place
@@ -33,6 +33,8 @@ from regatta.plan.suspending import resumed, suspended
 
 __all__ = ["orphans", "plan"]
 
+LOST_GRACE: Final = 10
+"""Seconds that a lost pod has to end: enough for a launcher that finds its crew gone."""
 SYMPTOM_GRACE: Final = timedelta(seconds=3)
 """How long a failure that only tells of a lost peer may wait for that peer's own report."""
 INSPECT_EVERY: Final = 5.0
@@ -67,7 +69,7 @@ def plan(job: Job, observed: Observed, now: datetime) -> Plan:
     accounted = with_restarts_in_place(job, spec, crew, observed.crew, now=now)
     told = events_in_place(job.status, accounted)
     job = replace(job, status=accounted)
-    decided = _decide(job, spec, crew, observed=observed, now=now)
+    decided = _hurried(_decide(job, spec, crew, observed=observed, now=now))
     # A plan to create says nothing of what hindered the creation so far; the stored status does.
     hindrance = job.status.message if decided.creates else decided.status.message
     late = overdue(spec, decided.status, crew, hindrance=hindrance, now=now)
@@ -81,6 +83,13 @@ def plan(job: Job, observed: Observed, now: datetime) -> Plan:
 def orphans(pods: Iterable[PodFacts]) -> tuple[Delete, ...]:
     """Deletes for the pods of a job that is gone; whatever is terminating already is left to end."""
     return ending.deletes_of(pods)
+
+
+def _hurried(decided: Plan) -> Plan:
+    """The plan with lost pods deleted soon: they may hear no signal, and hold what the next attempt needs."""
+    lost = {failure.pod for failure in decided.status.failures if failure.cause is Cause.CREW_LOST}
+    deletes = [replace(d, grace_seconds=LOST_GRACE) if d.name in lost else d for d in decided.deletes]
+    return replace(decided, deletes=tuple(deletes))
 
 
 def _decide(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, now: datetime) -> Plan:

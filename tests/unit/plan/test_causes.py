@@ -30,6 +30,12 @@ def message(**fields: object) -> str:
         pytest.param(
             pod().ended(3, message=message(message="rank 5 ended with 3")), "UserError", "rank 5", id="told by the crew"
         ),
+        pytest.param(
+            pod().ended(143, message=json.dumps({"version": 1, "outcome": "Terminated", "exitCode": 143})),
+            "UserError",
+            "told to stop by a signal, though nobody deleted its pod",
+            id="a signal from nobody",
+        ),
         pytest.param(pod().ended(137), "UserError", "137", id="137 alone is not out of memory"),
         pytest.param(pod().ended(137, reason="OOMKilled"), "OOMKilled", "limits.memory", id="memory, by reason"),
         pytest.param(

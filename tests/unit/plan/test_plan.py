@@ -247,6 +247,14 @@ class TestAFailedAttempt:
         late = plan(training, observed(lost, pod(worker=1).joined()), NOW + seconds(3))
         assert late.status.failures[-1].cause == "CrewLost"
 
+    def test_a_lost_pod_is_given_little_time_to_end_and_the_others_all_they_have(self) -> None:
+        training = running(job())
+        told = report(cause="WorkerLost", message="the launcher of worker 1 no longer answers", worker=1)
+        crew = (pod(worker=0).ended(72, message=told), pod(worker=1).joined())
+        failed = plan(training.obj(), observed(*crew), NOW + seconds(3))
+        after = plan(training.with_status(failed.status).obj(), observed(*crew), NOW + seconds(3))
+        assert {delete.name: delete.grace_seconds for delete in after.deletes} == {"job-a-1-0": None, "job-a-1-1": 10}
+
     def test_pauses_longer_after_every_failure_and_holds_nothing_meanwhile(self) -> None:
         current = running(job().max_restarts(9))
         pauses = []

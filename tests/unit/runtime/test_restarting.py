@@ -123,6 +123,41 @@ def test_exit_codes_that_the_job_calls_fatal_are_not_retried(crew: Crew) -> None
     assert crew.launchers[1].termination()["restarts"] == 0
 
 
+COUNTS_KILLS_IN = """
+import sys
+from regatta_runtime import oom
+oom.EVENTS = {file!r}
+from regatta_runtime.launch import main
+sys.exit(main(sys.argv[1:]))
+"""
+RUNS_OUT_OF_MEMORY_ONCE = """
+if generation == 1:
+    open(os.environ["EVENTS"], "w").write("low 0\\noom_kill {kills}\\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kills", "fatal", "codes", "cause"),
+    [
+        pytest.param(2, "1", [137], "OOMKilled", id="out of memory, where that is fatal"),
+        pytest.param(2, "0", [0], "OOMKilled", id="out of memory"),
+        pytest.param(1, "1", [0], "UserError", id="killed by something else"),
+    ],
+)
+def test_running_out_of_memory_is_restarted_unless_the_job_forbids_it(
+    crew: Crew, kills: int, fatal: str, codes: list[int], cause: str
+) -> None:
+    events = crew.folder / "memory.events"
+    events.write_text("low 0\noom_kill 1\n")
+    crew.entry = ["-c", COUNTS_KILLS_IN.format(file=str(events))]
+    crew.of(1).script(RUNS_OUT_OF_MEMORY_ONCE.format(kills=kills))
+    crew.env(REGATTA_FATAL_OOM=fatal, EVENTS=str(events)).start()
+    assert crew.wait() == codes
+    told = crew.launchers[0].termination()
+    assert [failure["cause"] for failure in [*told.get("failures", []), told] if "cause" in failure] == [cause]
+
+
 def test_what_a_process_started_dies_with_its_generation(crew: Crew) -> None:
     crew.of(1, 2)
     crew.script("""
