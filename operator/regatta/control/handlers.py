@@ -23,7 +23,6 @@ from regatta.kube.transport import USER_AGENT
 __all__ = ["JobFeed", "build_registry", "kopf_settings"]
 
 PAGE: Final = 500
-SILENCE_SECONDS: Final = 75
 
 
 class JobFeed:
@@ -59,8 +58,8 @@ def build_registry(feed: JobFeed, connection: Connection) -> kopf.OperatorRegist
     return registry
 
 
-def kopf_settings() -> kopf.OperatorSettings:
-    """Settings under which kopf watches and does nothing more."""
+def kopf_settings(*, silence: float) -> kopf.OperatorSettings:
+    """Settings under which kopf watches, takes a stream up again after `silence` seconds, and does nothing more."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False  # our own events are counted and rate limited
     settings.peering.standalone = True  # leadership is a Lease
@@ -75,7 +74,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = PAGE
     # An int, because kopf sends it as text; uneven, so that replicas don't reconnect together.
     settings.watching.server_timeout = random.randint(240, 360)  # noqa: S311 - spreads load, guards nothing
-    settings.watching.inactivity_timeout = SILENCE_SECONDS
+    settings.watching.inactivity_timeout = silence
     settings.watching.reconnect_backoff = 0.1
     settings.networking.connect_timeout = 5
     settings.networking.request_timeout = 30

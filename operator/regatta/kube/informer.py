@@ -2,7 +2,11 @@
 
 A stream can die without a word (a half-open connection, a load balancer that forgot it). The API server sends a
 bookmark about every minute, so one that says nothing for `SILENCE_SECONDS` is dropped and taken up again where it
-was; that costs the server next to nothing. Only a version that the server no longer knows makes a new list needed.
+was; that costs the server next to nothing. A version that the server no longer knows makes a new list needed, and so
+does a second silence in a row: whatever swallows the stream may swallow the next one.
+
+A stream that begins well and then tells nothing must not look alive. Once that has happened, neither the beginning of
+the next one nor a list counts as a sign of life until an event or a bookmark has come.
 
 Lists are consistent reads, never `resourceVersion=0`: a list from a lagging cache could lack pods that our
 predecessor created, and a missing pod is a failed attempt. Since Kubernetes 1.31 the API server serves consistent
@@ -29,12 +33,15 @@ from regatta.kube.retry import Backoff
 from regatta.kube.store import PodStore
 from regatta.kube.wire import decode
 
-__all__ = ["SELECTOR", "PodInformer", "WatchObserver"]
+__all__ = ["SELECTOR", "SILENCE_SECONDS", "PodInformer", "WatchObserver"]
 
 SELECTOR: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_JOB}"
 SILENCE_SECONDS: Final = 75.0
 """Bookmarks come every 60 seconds, give or take the second or two of the server's own timers."""
 MAX_FAILURES_BEFORE_LIST: Final = 5
+MAX_SILENCES_BEFORE_LIST: Final = 2
+NEARLY: Final = 0.9
+"""What came was received a moment before it was looked at."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +72,22 @@ class _Stream:
     version: str | None = None
     """Where the watch goes on; None when a list is needed first."""
     failures: int = 0
+    received_at: float | None = None
+    """When the watch that is open began or last received something; None when it has not begun."""
+    silences: int = 0
+    """How often in a row a watch had to be dropped because it was silent."""
+
+    def answered(self) -> None:
+        """A list came, or a watch began: a sign of life unless the stream has been silent."""
+        if self.silences:
+            self.pulse.tried()
+        else:
+            self.pulse.heard()
+
+    def told(self) -> None:
+        """An event or a bookmark came."""
+        self.failures = self.silences = 0
+        self.pulse.heard()
 
 
 class PodInformer:
@@ -133,7 +156,9 @@ class PodInformer:
                 reason = "unavailable" if isinstance(error, Unavailable) else "refused"
                 stream.pulse.tried()
                 stream.failures += 1
-                if stream.failures >= MAX_FAILURES_BEFORE_LIST:
+                if stream.received_at is not None and loop.time() - stream.received_at >= self._silence * NEARLY:
+                    stream.silences += 1
+                if stream.failures >= MAX_FAILURES_BEFORE_LIST or stream.silences >= MAX_SILENCES_BEFORE_LIST:
                     stream.version = None
                 if stream.failures > 1:
                     _log.warning("the watch of pods in %s broke: %s", stream.scope or "all namespaces", error)
@@ -145,7 +170,7 @@ class PodInformer:
         listing = await list_all(
             self._client, PODS, namespace=stream.scope, convert=pod_facts, params={"labelSelector": SELECTOR}
         )
-        stream.pulse.heard()
+        stream.answered()
         version = listing.resource_version
         self._store.replace(stream.scope, pods=listing.items, resource_version=version)
         stream.listed.set()
@@ -158,8 +183,11 @@ class PodInformer:
             # A bounded, uneven life lets the streams move between API servers.
             "timeoutSeconds": str(random.randint(240, 360)),  # noqa: S311 - spreads load, guards nothing
         }
+        stream.received_at = None
         async for lines in self._client.watch(PODS, namespace=stream.scope, params=params, silence=self._silence):
-            stream.pulse.heard()
+            stream.received_at = asyncio.get_running_loop().time()
+            if not lines:
+                stream.answered()
             for line in lines:
                 if line:
                     self._take(stream, decode(line))
@@ -185,5 +213,5 @@ class PodInformer:
                 raise error_from_status(thing)
             case _:
                 return
-        stream.failures = 0
+        stream.told()
         self._observer.event(resource=PODS.plural, kind=kind)

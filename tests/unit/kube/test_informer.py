@@ -116,6 +116,27 @@ async def test_a_silent_stream_is_taken_up_again_where_it_was(server: FaultyServ
         await scene.until_asked("list", "watch 11", "watch 17")
 
 
+async def test_a_second_silence_in_a_row_makes_a_new_list(server: FaultyServer) -> None:
+    silent = streams(then="silence")
+    async with following(server, listed(11, pod(5)), silent, silent, listed(30)) as scene:
+        await scene.until_asked("list", "watch 11", "watch 11", "list", "watch 30")
+        assert len(scene.store) == 0
+
+
+async def test_a_stream_that_was_silent_is_believed_again_only_when_it_tells_something(server: FaultyServer) -> None:
+    silent, talks = streams(then="silence"), streams(bookmark(40), then="silence")
+    async with following(server, listed(11), silent, silent, listed(30), silent, listed(31), talks) as scene:
+        (pulse,) = scene.informer.pulses
+        await scene.until_asked("list", "watch 11", "watch 11", "list", "watch 30", "list", "watch 31")
+        silent_since = asyncio.get_running_loop().time() - pulse.silent_seconds
+        assert pulse.silent_seconds >= 3 * 0.2  # it began anew three times, and was listed twice
+        assert pulse.idle_seconds < pulse.silent_seconds
+        server.script = [streams(then="silence")]
+        await scene.until_asked("list", "watch 11", "watch 11", "list", "watch 30", "list", "watch 31", "watch 40")
+        heard_at = asyncio.get_running_loop().time() - pulse.silent_seconds
+        assert heard_at > silent_since + 3 * 0.2
+
+
 async def test_a_cut_stream_is_taken_up_again_where_it_was(server: FaultyServer) -> None:
     async with following(server, listed(11), streams(event("ADDED", pod(12)), then="cut"), hangs_up) as scene:
         await scene.until_asked("list", "watch 11", "watch 12", "watch 12")

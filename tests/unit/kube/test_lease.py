@@ -108,7 +108,7 @@ async def test_a_leader_that_dies_is_replaced_after_the_lease_and_not_before(loo
 
 
 async def test_the_end_of_a_lease_is_noticed_at_once_whenever_its_holder_died(looptime: float) -> None:
-    for tenth in range(0, 20):
+    for tenth in range(20):
         store = Store()
         first, second = elector(store), elector(store, "b")
         await first.acquire()
