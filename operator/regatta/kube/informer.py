@@ -20,6 +20,7 @@ import logging
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Final, NoReturn, Protocol
 
 from regatta.api import names
@@ -72,8 +73,8 @@ class _Stream:
     version: str | None = None
     """Where the watch goes on; None when a list is needed first."""
     failures: int = 0
-    received_at: float | None = None
-    """When the watch that is open began or last received something; None when it has not begun."""
+    received_at: float = inf
+    """When the watch that is open began or last received something; never while it has not begun."""
     silences: int = 0
     """How often in a row a watch had to be dropped because it was silent."""
 
@@ -142,6 +143,7 @@ class PodInformer:
         while True:
             began = loop.time()
             reason = "ended"
+            stream.received_at = inf
             try:
                 if stream.version is None:
                     stream.version = await self._list(stream)
@@ -155,12 +157,13 @@ class PodInformer:
             except ApiError as error:
                 reason = "unavailable" if isinstance(error, Unavailable) else "refused"
                 stream.pulse.tried()
-                stream.failures += 1
-                if stream.received_at is not None and loop.time() - stream.received_at >= self._silence * NEARLY:
-                    stream.silences += 1
+                if loop.time() - stream.received_at >= self._silence * NEARLY:
+                    stream.silences += 1  # which was a pause by itself
+                else:
+                    stream.failures += 1
                 if stream.failures >= MAX_FAILURES_BEFORE_LIST or stream.silences >= MAX_SILENCES_BEFORE_LIST:
                     stream.version = None
-                if stream.failures > 1:
+                if stream.failures + stream.silences > 1:
                     _log.warning("the watch of pods in %s broke: %s", stream.scope or "all namespaces", error)
             self._observer.restart(resource=PODS.plural, reason=reason)
             if stream.failures:
@@ -183,7 +186,6 @@ class PodInformer:
             # A bounded, uneven life lets the streams move between API servers.
             "timeoutSeconds": str(random.randint(240, 360)),  # noqa: S311 - spreads load, guards nothing
         }
-        stream.received_at = None
         async for lines in self._client.watch(PODS, namespace=stream.scope, params=params, silence=self._silence):
             stream.received_at = asyncio.get_running_loop().time()
             if not lines:
