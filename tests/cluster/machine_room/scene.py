@@ -15,12 +15,13 @@ from typing import Any
 
 from regatta.kube.resources import TRAINING_JOBS
 from tests.builders import manifest
+from tests.cluster.kit import Api
 from tests.cluster.machine_room.conftest import Place
 from tests.cluster.machine_room.proxy import FaultProxy
 from tests.cluster.machine_room.replica import Replica, replica
 from tests.cluster.machine_room.witness import Witness, witness
 
-__all__ = ["Scene", "idle_job", "scene"]
+__all__ = ["Scene", "end", "idle_job", "scene"]
 
 
 def idle_job(name: str, *, workers: int) -> dict[str, Any]:
@@ -92,31 +93,35 @@ class Scene:
 
     async def fail(self, *pods: str, code: int = 1) -> None:
         """Have the pods' training containers end with an exit code."""
-        await self._end(pods, phase="Failed", code=code)
+        await end(self.place.api, self.place.namespace, pods, code=code)
 
     async def finish(self, *pods: str) -> None:
         """Have the pods' training containers end well."""
-        await self._end(pods, phase="Succeeded", code=0)
+        await end(self.place.api, self.place.namespace, pods, code=0)
 
     async def delete(self, *pods: str) -> None:
         """Delete pods as a person would."""
         for pod in pods:
             await asyncio.to_thread(self.place.api.delete, "pods", pod, namespace=self.place.namespace, grace=0)
 
-    async def _end(self, pods: Iterable[str], *, phase: str, code: int) -> None:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        ended = {"exitCode": code, "reason": "Error" if code else "Completed", "startedAt": now, "finishedAt": now}
-        container = {"name": "trainer", "image": "localhost/none:1", "imageID": "", "ready": False, "restartCount": 0}
-        status = {"phase": phase, "containerStatuses": [{**container, "state": {"terminated": ended}}]}
-        api = self.place.api
-        for pod in pods:
-            await asyncio.to_thread(
-                api.request,
-                "PATCH",
-                api.path("pods", namespace=self.place.namespace, name=pod) + "/status",
-                body={"status": status},
-                content_type="application/merge-patch+json",
-            )
+
+async def end(api: Api, namespace: str, pods: Iterable[str], *, code: int) -> None:
+    """Have the pods' training containers end with an exit code, as a kubelet would tell it."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ended = {"exitCode": code, "reason": "Error" if code else "Completed", "startedAt": now, "finishedAt": now}
+    container = {"name": "trainer", "image": "localhost/none:1", "imageID": "", "ready": False, "restartCount": 0}
+    status = {
+        "phase": "Failed" if code else "Succeeded",
+        "containerStatuses": [{**container, "state": {"terminated": ended}}],
+    }
+    for pod in pods:
+        await asyncio.to_thread(
+            api.request,
+            "PATCH",
+            api.path("pods", namespace=namespace, name=pod) + "/status",
+            body={"status": status},
+            content_type="application/merge-patch+json",
+        )
 
 
 @asynccontextmanager
