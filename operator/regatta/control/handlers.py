@@ -6,9 +6,10 @@ handler stores the object and queues its key; it returns nothing, because kopf w
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -78,7 +79,7 @@ def kopf_settings(*, silence: float) -> kopf.OperatorSettings:
     settings.watching.reconnect_backoff = 0.1
     settings.networking.connect_timeout = 5
     settings.networking.request_timeout = 30
-    settings.networking.error_backoffs = (0.2, 0.5, 1, 2, 5)
+    settings.networking.error_backoffs = Patience()
     settings.execution.max_workers = 1
     # kopf logs a line for every handled event at INFO.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
@@ -103,6 +104,18 @@ def _session(connection: Connection) -> aiohttp.ClientSession:
         middlewares=(authorize,),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
+
+
+class Patience:
+    """Pauses between tries of one request, without end.
+
+    Where kopf runs out of them, the error ends its stream and with it the operator: an API server that answered 503
+    for some seconds would restart every operator there is. How long is too long is decided by `/healthz`.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        """Growing pauses, the last one again and again."""
+        return itertools.chain((0.2, 0.5, 1.0, 2.0), itertools.repeat(5.0))
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):

@@ -102,14 +102,15 @@ class PodInformer:
         scopes: Sequence[str | None] = (None,),
         observer: WatchObserver | None = None,
         silence: float = SILENCE_SECONDS,
-        backoff: Backoff = Backoff(first=0.2, cap=20.0),  # noqa: B008 - a frozen value
+        backoff: Backoff | None = None,
     ) -> None:
         self._client = client
         self._store = store
         self._streams = [_Stream(scope=scope, pulse=Pulse()) for scope in scopes]
         self._observer = observer or _Ignored()
         self._silence = silence
-        self._backoff = backoff
+        # A pause must not look like a stuck task to whoever counts in silences.
+        self._backoff = backoff or Backoff(first=0.2, cap=silence / 4)
 
     @property
     def pulses(self) -> tuple[Pulse, ...]:

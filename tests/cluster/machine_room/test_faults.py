@@ -20,6 +20,8 @@ from tests.cluster.machine_room.scene import Scene, scene
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("alone")]
 
 SILENCE = 1.5
+OUTAGE = 13.0
+"""Longer than what a request is retried for by default, shorter than what makes a process not worth keeping."""
 
 
 @pytest.mark.parametrize(
@@ -217,9 +219,12 @@ async def test_an_outage_makes_it_unready_and_restarts_nobody(place: Place, tmp_
         # The lease alone goes through: who can't renew it stops, which is another test's matter.
         away = [play.faults.inject(Refuse(503), resource=resource) for resource in ("pods", "trainingjobs", "services")]
         await asyncio.to_thread(play.faults.cut)
+        began = asyncio.get_running_loop().time()
         await play.operator.until_it_says("/readyz", 503, seconds=20)
         await play.delete("job-a-1-5")
-        assert (await play.operator.ask("/healthz"))[0] == 200
+        while asyncio.get_running_loop().time() - began < OUTAGE:
+            assert (await play.operator.ask("/healthz"))[0] == 200
+            await asyncio.sleep(0.5)
         for outage in away:
             outage.stop()
         await play.operator.until_it_says("/readyz", 200, seconds=40)
