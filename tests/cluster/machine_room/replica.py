@@ -38,13 +38,19 @@ class Replica:
         code, body = await asyncio.to_thread(self._fetch, path)
         return code, json.loads(body) if body else {}
 
+    async def leads(self) -> bool:
+        """Whether it says that it leads."""
+        return (await self.ask("/readyz"))[1].get("leading") is True
+
+    async def until_ready(self, *, seconds: float = 60.0) -> None:
+        """Return when its caches are filled."""
+        await self.until_it_says("/readyz", 200, seconds=seconds)
+
     async def until(self, *, leading: bool, seconds: float = 60.0) -> None:
-        """Return when the replica is ready, and leads or does not."""
+        """Return when it is ready, and leads or does not."""
+        await self.until_ready(seconds=seconds)
         async with asyncio.timeout(seconds):
-            while True:
-                code, report = await self.ask("/readyz")
-                if code == 200 and report["leading"] is leading:
-                    return
+            while await self.leads() is not leading:
                 assert self.process.returncode is None, self.log()
                 await asyncio.sleep(0.1)
 
