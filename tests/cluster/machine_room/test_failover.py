@@ -72,8 +72,10 @@ async def pair_at_work(place: Place, cluster: tool.Cluster, *, lease: Timing) ->
             for name in ("one", "other")
         ]
         await asyncio.gather(first.until_ready(), second.until_ready())
+        async with asyncio.timeout(10):
+            while not (await first.leads() or await second.leads()):
+                await asyncio.sleep(0.1)
         leader, standby = (first, second) if await first.leads() else (second, first)
-        await leader.until(leading=True)
         body = idle_job("job-a", workers=WORKERS)
         await place.client.create(TRAINING_JOBS, namespace=place.namespace, body=body)
         await seen.until_created("job-a", attempt=1, count=WORKERS // 4)
