@@ -5,8 +5,9 @@ bookmark about every minute, so one that says nothing for `SILENCE_SECONDS` is d
 was; that costs the server next to nothing. A version that the server no longer knows makes a new list needed, and so
 does a second silence in a row: whatever swallows the stream may swallow the next one.
 
-A stream that begins well and then tells nothing must not look alive. Once that has happened, neither the beginning of
-the next one nor a list counts as a sign of life until an event or a bookmark has come.
+A stream that begins well and then tells nothing must not look alive. Once that has happened, the beginning of the next
+one is no sign of life, and neither is a list that tells what the stream should have told. A list without news is: then
+there was nothing to tell, and the server is one that sends no bookmarks.
 
 Lists are consistent reads, never `resourceVersion=0`: a list from a lagging cache could lack pods that our
 predecessor created, and a missing pod is a failed attempt. Since Kubernetes 1.31 the API server serves consistent
@@ -78,8 +79,14 @@ class _Stream:
     silences: int = 0
     """How often in a row a watch had to be dropped because it was silent."""
 
-    def answered(self) -> None:
-        """A list came, or a watch began: a sign of life unless the stream has been silent."""
+    def listed_with(self, *, news: bool) -> None:
+        """A list came. News that a silent watch should have told prove it deaf, their absence that it was right."""
+        if not news:
+            self.silences = 0
+        self.begun()
+
+    def begun(self) -> None:
+        """The server answered: a sign of life unless the stream has been silent."""
         if self.silences:
             self.pulse.tried()
         else:
@@ -174,9 +181,9 @@ class PodInformer:
         listing = await list_all(
             self._client, PODS, namespace=stream.scope, convert=pod_facts, params={"labelSelector": SELECTOR}
         )
-        stream.answered()
         version = listing.resource_version
-        self._store.replace(stream.scope, pods=listing.items, resource_version=version)
+        news = self._store.replace(stream.scope, pods=listing.items, resource_version=version)
+        stream.listed_with(news=news)
         stream.listed.set()
         return version
 
@@ -190,7 +197,7 @@ class PodInformer:
         async for lines in self._client.watch(PODS, namespace=stream.scope, params=params, silence=self._silence):
             stream.received_at = asyncio.get_running_loop().time()
             if not lines:
-                stream.answered()
+                stream.begun()
             for line in lines:
                 if line:
                     self._take(stream, decode(line))
