@@ -64,6 +64,13 @@ class Replica:
             await asyncio.sleep(0.1)
         return loop.time() - began
 
+    async def ended(self, *, seconds: float) -> int:
+        """The exit code of a process that ends by itself."""
+        try:
+            return await asyncio.wait_for(self.process.wait(), seconds)
+        except TimeoutError:
+            raise AssertionError(f"the operator still runs:\n{self.log()}") from None
+
     async def metric(self, sample: str, **labels: str) -> float:
         """Sum of all of the sample's values that carry these labels."""
         _, body = await asyncio.to_thread(self._fetch, "/metrics")

@@ -110,7 +110,7 @@ async def test_a_leader_that_was_frozen_writes_nothing_once_it_was_replaced(
         await pair.until_whole()
         stored = await asyncio.to_thread(pair.place.api.get, "trainingjobs", "job-a", namespace=place.namespace)
         pair.leader.process.send_signal(signal.SIGCONT)
-        assert await asyncio.wait_for(pair.leader.process.wait(), 15) == 1
+        assert await pair.leader.ended(seconds=15) == 1
         await pair.assert_each_worker_has_one_pod()
         now = await asyncio.to_thread(pair.place.api.get, "trainingjobs", "job-a", namespace=place.namespace)
         assert now["metadata"]["resourceVersion"] == stored["metadata"]["resourceVersion"]
