@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed-$(shell { pwd; cat $(PINS); } | cksum | tr ' ' -
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv check test bench demo images cluster-up cluster-down cluster-status pins clean
+.PHONY: help venv check test bench scale demo images cluster-up cluster-down cluster-status pins clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -51,13 +51,16 @@ test: check  ## run all tests, those on a real cluster too; K=expression runs a 
 	$(PYTEST) -k '$(K)'
 else
 test: check
-	$(PYTEST) --ignore=tests/cluster
+	$(PYTEST) --ignore=tests/cluster --ignore=tests/scale
 	$(CLUSTER) up --images
-	$(PYTEST) tests/cluster
+	$(PYTEST) tests/cluster tests/scale
 endif
 
 bench: venv  ## measure the operator against a bare client on the same API server
 	$(BIN)/python -m tests.bench $(ARGS)
+
+scale: venv  ## measure a large job's restart on fake nodes, five times
+	REGATTA_SCALE_ROUNDS=5 $(PYTEST) --capture=no tests/scale $(ARGS)
 
 demo: venv  ## bring up a cluster, install Regatta and train the example to its end
 	$(BIN)/python -m tests.demo $(ARGS)

@@ -17,7 +17,7 @@ from typing import Any, Final
 from regatta.api import names
 from regatta.control.audit import JobAudit
 from regatta.control.handlers import JobFeed, build_registry, kopf_settings
-from regatta.control.health import Health, serve, watch_lag
+from regatta.control.health import Health, Limits, serve, watch_lag
 from regatta.control.jobs import JobCache
 from regatta.control.leading import Leader, World
 from regatta.control.logs import about
@@ -57,7 +57,7 @@ class Operator:
         self._settings = settings
         self._connection = connection
         self._metrics = metrics = Metrics()
-        self._health = Health()
+        self._health = Health(limits=Limits.of(settings.silence_seconds))
         self._stop = Stop()
         scopes: tuple[str | None, ...] = settings.namespaces or (None,)
         self._client = client = Client(
@@ -77,8 +77,8 @@ class Operator:
             queue=queue,
             jobs=jobs,
             pods=pods,
-            informer=PodInformer(client, pods, scopes=scopes, observer=metrics),
-            audit=JobAudit(client, jobs, changed=queue.add, scopes=scopes),
+            informer=PodInformer(client, pods, scopes=scopes, observer=metrics, silence=settings.silence_seconds),
+            audit=JobAudit(client, jobs, changed=queue.add, scopes=scopes, silence=settings.silence_seconds),
         )
         self._leader = Leader(
             settings=settings,
@@ -188,7 +188,7 @@ class Operator:
         feed = JobFeed(self._world.jobs, changed=self._world.queue.add)
         tasks = await kopf.spawn_tasks(
             registry=build_registry(feed, self._connection),
-            settings=kopf_settings(),
+            settings=kopf_settings(silence=self._settings.silence_seconds),
             # Without one kopf asks the system for the user's name, and an image's bare user number has none.
             identity=self._settings.identity,  # type: ignore[arg-type]
             standalone=True,

@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 from regatta.control.jobs import JobCache, key_of
 from regatta.kube.client import Client
 from regatta.kube.errors import ApiError, NotFound
+from regatta.kube.informer import SILENCE_SECONDS
 from regatta.kube.listing import list_all
 from regatta.kube.pulse import Pulse
 from regatta.kube.records import version_number
@@ -26,7 +27,8 @@ from regatta.kube.store import JobKey
 
 __all__ = ["JobAudit"]
 
-PERIOD: Final = 30.0
+PERIOD: Final = 0.4
+"""How often jobs are compared, in terms of the silence after which a stream is taken up again: each 30 s by default."""
 SECONDS_PER_JOB: Final = 0.01
 """Keeps the cost of comparing below a few percent of one core with ten thousand jobs."""
 SETTLE_SECONDS: Final = 3.0
@@ -45,14 +47,14 @@ class JobAudit:
         *,
         changed: Callable[[JobKey], None],
         scopes: Sequence[str | None] = (None,),
-        period: float = PERIOD,
+        silence: float = SILENCE_SECONDS,
         settle: float = SETTLE_SECONDS,
     ) -> None:
         self._client = client
         self._jobs = jobs
         self._changed = changed
         self._scopes = scopes
-        self._period = period
+        self._period = PERIOD * silence
         self._settle = settle
         self.pulse = Pulse()
         self.missed = 0

@@ -6,9 +6,10 @@ handler stores the object and queues its key; it returns nothing, because kopf w
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -23,7 +24,6 @@ from regatta.kube.transport import USER_AGENT
 __all__ = ["JobFeed", "build_registry", "kopf_settings"]
 
 PAGE: Final = 500
-SILENCE_SECONDS: Final = 75
 
 
 class JobFeed:
@@ -59,8 +59,8 @@ def build_registry(feed: JobFeed, connection: Connection) -> kopf.OperatorRegist
     return registry
 
 
-def kopf_settings() -> kopf.OperatorSettings:
-    """Settings under which kopf watches and does nothing more."""
+def kopf_settings(*, silence: float) -> kopf.OperatorSettings:
+    """Settings under which kopf watches, takes a stream up again after `silence` seconds, and does nothing more."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False  # our own events are counted and rate limited
     settings.peering.standalone = True  # leadership is a Lease
@@ -75,11 +75,11 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = PAGE
     # An int, because kopf sends it as text; uneven, so that replicas don't reconnect together.
     settings.watching.server_timeout = random.randint(240, 360)  # noqa: S311 - spreads load, guards nothing
-    settings.watching.inactivity_timeout = SILENCE_SECONDS
+    settings.watching.inactivity_timeout = silence
     settings.watching.reconnect_backoff = 0.1
     settings.networking.connect_timeout = 5
     settings.networking.request_timeout = 30
-    settings.networking.error_backoffs = (0.2, 0.5, 1, 2, 5)
+    settings.networking.error_backoffs = Patience()
     settings.execution.max_workers = 1
     # kopf logs a line for every handled event at INFO.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
@@ -104,6 +104,18 @@ def _session(connection: Connection) -> aiohttp.ClientSession:
         middlewares=(authorize,),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
+
+
+class Patience:
+    """Pauses between tries of one request, without end.
+
+    Where kopf runs out of them, the error ends its stream and with it the operator: an API server that answered 503
+    for some seconds would restart every operator there is. How long is too long is decided by `/healthz`.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        """Growing pauses, the last one again and again."""
+        return itertools.chain((0.2, 0.5, 1.0, 2.0), itertools.repeat(5.0))
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):

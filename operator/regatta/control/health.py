@@ -3,9 +3,9 @@
 Leader or standby, a replica is healthy while it hears. The two probes ask different things:
 
 * /readyz: do we know the world as it is? Bad while caches are not filled, or a stream has heard nothing (no event, no
-  bookmark, no new beginning) for `HEARD_LIMIT`. Bad, too, while the API server is away: that is the truth.
-* /healthz: would a restart help? Bad only when a stream has neither heard nor tried anything for `TRIED_LIMIT`, so its
-  task is stuck or gone, or has heard nothing for `DEAF_LIMIT` however hard it tried. An API server's outage of a few
+  bookmark) for `Limits.heard`. Bad, too, while the API server is away: that is the truth.
+* /healthz: would a restart help? Bad only when a stream has neither heard nor tried anything for `Limits.tried`, so its
+  task is stuck or gone, or has heard nothing for `Limits.deaf` however hard it tried. An API server's outage of a few
   minutes restarts nobody: a container that is restarted again and again would come back late.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Self
 
 import orjson
 from aiohttp import web
@@ -22,14 +22,29 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from regatta.errors import ConfigurationError
+from regatta.kube.informer import SILENCE_SECONDS
 from regatta.kube.pulse import Pulse
 
-__all__ = ["Health", "serve", "watch_lag"]
+__all__ = ["Health", "Limits", "serve", "watch_lag"]
 
-HEARD_LIMIT: Final = 180.0
-TRIED_LIMIT: Final = 300.0
-DEAF_LIMIT: Final = 1200.0
 LAG_PERIOD: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Seconds after which a stream counts as deaf (`heard`), stuck (`tried`), or past help (`deaf`)."""
+
+    heard: float
+    tried: float
+    deaf: float
+
+    @classmethod
+    def of(cls, silence: float) -> Self:
+        """Limits for streams that are taken up again after so many seconds of silence.
+
+        One lost stream is no news; that the next one is silent as well is.
+        """
+        return cls(heard=2.4 * silence, tried=4 * silence, deaf=16 * silence)
 
 
 @dataclass(slots=True)
@@ -41,7 +56,8 @@ class _Stream:
 class Health:
     """What the probes say, put together from the streams' signs of life."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, limits: Limits = Limits.of(SILENCE_SECONDS)) -> None:  # noqa: B008 - a frozen value
+        self._limits = limits
         self._streams: dict[str, _Stream] = {}
         self._waiting = "starting"
         self.leading = False
@@ -60,7 +76,7 @@ class Health:
             name
             for name, stream in self._streams.items()
             for pulse in stream.pulses()
-            if pulse.idle_seconds > TRIED_LIMIT or pulse.silent_seconds > DEAF_LIMIT
+            if pulse.idle_seconds > self._limits.tried or pulse.silent_seconds > self._limits.deaf
         ]
         return not bad, self._report(deaf=sorted(set(bad)))
 
@@ -69,7 +85,7 @@ class Health:
         bad = [
             name
             for name, stream in self._streams.items()
-            if not stream.synced() or any(pulse.silent_seconds > HEARD_LIMIT for pulse in stream.pulses())
+            if not stream.synced() or any(pulse.silent_seconds > self._limits.heard for pulse in stream.pulses())
         ]
         report = self._report(deaf=bad)
         if self._waiting:

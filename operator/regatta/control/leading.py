@@ -120,6 +120,7 @@ class Leader:
             await (holding if holding.done() else working)
         finally:
             self._tell(leading=False)
+            self._world.queue.close()
             working.cancel()
             holding.cancel()
             await asyncio.gather(holding, working, return_exceptions=True)

@@ -17,6 +17,7 @@ from regatta import __version__
 from regatta.api.names import is_dns_label
 from regatta.api.spec import Framework
 from regatta.errors import ConfigurationError
+from regatta.kube.informer import SILENCE_SECONDS
 
 __all__ = ["ENVIRONMENT_PREFIX", "Settings", "image_volumes", "parse", "serves"]
 
@@ -50,6 +51,8 @@ class Settings:
     identity: str = ""
     stop_seconds: float = 20.0
     """How long running reconciles may take to finish when the process is told to stop."""
+    silence_seconds: float = SILENCE_SECONDS
+    """After this long without a word a watch is taken up again; health and the audit of jobs go by it as well."""
     resync_seconds: float = 600.0
     kubeconfig: str | None = None
     context: str | None = None
@@ -127,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     flag("retry_seconds", "time between tries to get or renew the lease", type=float)
     flag("identity", "unique name of this process; the pod's name when empty")
     flag("stop_seconds", "how long running work may take to finish at a stop", type=float)
+    flag("silence_seconds", "after this long without a word a watch is taken up again", type=_seconds)
     flag("resync_seconds", "time between looks at jobs that nothing happens to", type=float)
     flag("kubeconfig", "kubeconfig to use instead of the service account")
     flag("context", "context of the kubeconfig")
@@ -160,6 +164,13 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError("must be a number of seconds above 0")
+    return seconds
 
 
 def _boolean(text: str) -> bool:

@@ -37,7 +37,11 @@ async def work(
     confess: Callable[[JobKey, BaseException], Awaitable[None]],
     observer: ReconcileObserver,
 ) -> None:
-    """Reconcile keys until the queue is closed. Whatever goes wrong with one key delays that key alone."""
+    """Reconcile keys until the queue is closed. Whatever goes wrong with one key delays that key alone.
+
+    Close the queue before you cancel this: a reconcile whose writes fail in that very moment tells of the failures
+    instead of its cancellation, as task groups do, and is then one that went wrong like any other.
+    """
     loop = asyncio.get_running_loop()
     while True:
         try:
@@ -80,7 +84,7 @@ async def resync(queue: KeyedQueue[JobKey], keys: Callable[[], Iterable[JobKey]]
 
 
 def _only(error: BaseException) -> BaseException:
-    """The error inside groups of one."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+    """The first error inside groups whose errors are all of one kind."""
+    while isinstance(error, BaseExceptionGroup) and len({type(one) for one in error.exceptions}) == 1:
         error = error.exceptions[0]
     return error

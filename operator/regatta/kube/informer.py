@@ -2,7 +2,12 @@
 
 A stream can die without a word (a half-open connection, a load balancer that forgot it). The API server sends a
 bookmark about every minute, so one that says nothing for `SILENCE_SECONDS` is dropped and taken up again where it
-was; that costs the server next to nothing. Only a version that the server no longer knows makes a new list needed.
+was; that costs the server next to nothing. A version that the server no longer knows makes a new list needed, and so
+does a second silence in a row: whatever swallows the stream may swallow the next one.
+
+A stream that begins well and then tells nothing must not look alive. Once that has happened, the beginning of the next
+one is no sign of life, and neither is a list that tells what the stream should have told. A list without news is: then
+there was nothing to tell, and the server is one that sends no bookmarks.
 
 Lists are consistent reads, never `resourceVersion=0`: a list from a lagging cache could lack pods that our
 predecessor created, and a missing pod is a failed attempt. Since Kubernetes 1.31 the API server serves consistent
@@ -16,6 +21,7 @@ import logging
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Final, NoReturn, Protocol
 
 from regatta.api import names
@@ -29,12 +35,15 @@ from regatta.kube.retry import Backoff
 from regatta.kube.store import PodStore
 from regatta.kube.wire import decode
 
-__all__ = ["SELECTOR", "PodInformer", "WatchObserver"]
+__all__ = ["SELECTOR", "SILENCE_SECONDS", "PodInformer", "WatchObserver"]
 
 SELECTOR: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_JOB}"
 SILENCE_SECONDS: Final = 75.0
 """Bookmarks come every 60 seconds, give or take the second or two of the server's own timers."""
 MAX_FAILURES_BEFORE_LIST: Final = 5
+MAX_SILENCES_BEFORE_LIST: Final = 2
+NEARLY: Final = 0.9
+"""What came was received a moment before it was looked at."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +74,28 @@ class _Stream:
     version: str | None = None
     """Where the watch goes on; None when a list is needed first."""
     failures: int = 0
+    received_at: float = inf
+    """When the watch that is open began or last received something; never while it has not begun."""
+    silences: int = 0
+    """How often in a row a watch had to be dropped because it was silent."""
+
+    def listed_with(self, *, news: bool) -> None:
+        """A list came. News that a silent watch should have told prove it deaf, their absence that it was right."""
+        if not news:
+            self.silences = 0
+        self.begun()
+
+    def begun(self) -> None:
+        """The server answered: a sign of life unless the stream has been silent."""
+        if self.silences:
+            self.pulse.tried()
+        else:
+            self.pulse.heard()
+
+    def told(self) -> None:
+        """An event or a bookmark came."""
+        self.failures = self.silences = 0
+        self.pulse.heard()
 
 
 class PodInformer:
@@ -78,14 +109,15 @@ class PodInformer:
         scopes: Sequence[str | None] = (None,),
         observer: WatchObserver | None = None,
         silence: float = SILENCE_SECONDS,
-        backoff: Backoff = Backoff(first=0.2, cap=20.0),  # noqa: B008 - a frozen value
+        backoff: Backoff | None = None,
     ) -> None:
         self._client = client
         self._store = store
         self._streams = [_Stream(scope=scope, pulse=Pulse()) for scope in scopes]
         self._observer = observer or _Ignored()
         self._silence = silence
-        self._backoff = backoff
+        # A pause must not look like a stuck task to whoever counts in silences.
+        self._backoff = backoff or Backoff(first=0.2, cap=silence / 4)
 
     @property
     def pulses(self) -> tuple[Pulse, ...]:
@@ -119,6 +151,7 @@ class PodInformer:
         while True:
             began = loop.time()
             reason = "ended"
+            stream.received_at = inf
             try:
                 if stream.version is None:
                     stream.version = await self._list(stream)
@@ -132,10 +165,13 @@ class PodInformer:
             except ApiError as error:
                 reason = "unavailable" if isinstance(error, Unavailable) else "refused"
                 stream.pulse.tried()
-                stream.failures += 1
-                if stream.failures >= MAX_FAILURES_BEFORE_LIST:
+                if loop.time() - stream.received_at >= self._silence * NEARLY:
+                    stream.silences += 1  # which was a pause by itself
+                else:
+                    stream.failures += 1
+                if stream.failures >= MAX_FAILURES_BEFORE_LIST or stream.silences >= MAX_SILENCES_BEFORE_LIST:
                     stream.version = None
-                if stream.failures > 1:
+                if stream.failures + stream.silences > 1:
                     _log.warning("the watch of pods in %s broke: %s", stream.scope or "all namespaces", error)
             self._observer.restart(resource=PODS.plural, reason=reason)
             if stream.failures:
@@ -145,9 +181,9 @@ class PodInformer:
         listing = await list_all(
             self._client, PODS, namespace=stream.scope, convert=pod_facts, params={"labelSelector": SELECTOR}
         )
-        stream.pulse.heard()
         version = listing.resource_version
-        self._store.replace(stream.scope, pods=listing.items, resource_version=version)
+        news = self._store.replace(stream.scope, pods=listing.items, resource_version=version)
+        stream.listed_with(news=news)
         stream.listed.set()
         return version
 
@@ -159,7 +195,9 @@ class PodInformer:
             "timeoutSeconds": str(random.randint(240, 360)),  # noqa: S311 - spreads load, guards nothing
         }
         async for lines in self._client.watch(PODS, namespace=stream.scope, params=params, silence=self._silence):
-            stream.pulse.heard()
+            stream.received_at = asyncio.get_running_loop().time()
+            if not lines:
+                stream.begun()
             for line in lines:
                 if line:
                     self._take(stream, decode(line))
@@ -185,5 +223,5 @@ class PodInformer:
                 raise error_from_status(thing)
             case _:
                 return
-        stream.failures = 0
+        stream.told()
         self._observer.event(resource=PODS.plural, kind=kind)

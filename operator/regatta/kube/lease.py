@@ -24,6 +24,11 @@ from regatta.kube.transport import Lane
 
 __all__ = ["Elector", "KubeLease", "LeadershipLost", "LeaseStore", "Timing"]
 
+LOOKS_PER_RENEWAL: Final = 4
+"""A candidate counts a lease from when it saw it renewed, so what it sees late is added to how long a job is alone."""
+SPREAD: Final = 0.02
+"""Seconds over which candidates that see the same lease end come for it."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -51,6 +56,7 @@ class Timing:
     duration: int = 15
     deadline: float = 10.0
     retry: float = 2.0
+    """Between two renewals; who waits for the lease looks more often."""
 
     def __post_init__(self) -> None:
         if not self.retry < self.deadline < self.duration:
@@ -80,7 +86,7 @@ class Elector:
         while True:
             if await self._attempt(seconds=self._timing.deadline / 2):
                 return
-            await asyncio.sleep(self._timing.retry * random.uniform(1.0, 1.2))  # noqa: S311 - spreads load
+            await asyncio.sleep(self._until_next_look())
 
     async def hold(self) -> NoReturn:
         """Renew for ever; raises LeadershipLost as soon as the lease is not surely ours any more."""
@@ -135,6 +141,14 @@ class Elector:
         self._renewed_at = began
         return True
 
+    def _until_next_look(self) -> float:
+        """Seconds to wait as a candidate: never past the moment at which the lease of another ends."""
+        pause = self._timing.retry / LOOKS_PER_RENEWAL * random.uniform(1.0, 1.2)  # noqa: S311 - spreads load
+        left = self._changed_at + self._told_duration() - self._now()
+        if not self._sure or left <= 0:
+            return pause  # the server did not answer, or somebody was faster: there is no moment to wait for
+        return min(pause, left + random.uniform(0, SPREAD))  # noqa: S311 - spreads load
+
     def _claim(self, *, anew: bool, transitions: int) -> dict[str, Any]:
         now = _stamp()
         acquired = now if anew else self._spec().get("acquireTime") or now
@@ -157,8 +171,10 @@ class Elector:
         return 0.0 if self._renewed_at is None else max(0.0, self._renewed_at + self._timing.deadline - self._now())
 
     def _expired(self) -> bool:
-        told = _count(self._spec().get("leaseDurationSeconds")) or self._timing.duration
-        return self._now() - self._changed_at >= told
+        return self._now() - self._changed_at >= self._told_duration()
+
+    def _told_duration(self) -> int:
+        return _count(self._spec().get("leaseDurationSeconds")) or self._timing.duration
 
     def _spec(self) -> Mapping[str, Any]:
         spec = (self._stored or {}).get("spec")

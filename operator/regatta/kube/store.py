@@ -95,8 +95,8 @@ class PodStore:
         state = self._scopes[scope]
         state.seen = max(state.seen, version_number(resource_version))
 
-    def replace(self, scope: str | None, *, pods: Iterable[PodFacts], resource_version: str) -> None:
-        """Take a complete list of the scope's pods as of a version; what it lacks is gone.
+    def replace(self, scope: str | None, *, pods: Iterable[PodFacts], resource_version: str) -> bool:
+        """Take a complete list of the scope's pods as of a version; what it lacks is gone. Whether it told any news.
 
         The list must be a consistent read: an older one than what was seen means that the server's history was
         rewound (a restored backup), and then the list alone counts.
@@ -105,16 +105,20 @@ class PodStore:
         listed_at = version_number(resource_version)
         rewound = listed_at < state.seen
         listed: set[tuple[str, str]] = set()
+        news = False
         for pod in pods:
             listed.add((pod.namespace, pod.name))
             known = state.pods.get((pod.namespace, pod.name))
             if known is None or rewound or not is_newer(known, pod):
+                news = news or known is None or known.resource_version != pod.resource_version
                 self._put(state, pod)
         for name, known in list(state.pods.items()):
             # A pod newer than the list is one that we created after the list was made.
             if name not in listed and (rewound or version_number(known.resource_version) <= listed_at):
                 self._drop(state, known)
+                news = True
         state.seen = listed_at
+        return news
 
     def _scope_of(self, namespace: str) -> _Scope:
         scope = self._scopes.get(namespace) or self._scopes.get(None)

@@ -1,16 +1,20 @@
-"""Installs the chart with the images of the current work tree: the only way in, for tests and for the demo."""
+"""Installs the chart with the images of the current work tree: the only way in, for tests and for the demo.
+
+A test that runs an operator of its own has the installed one paused meanwhile: two answer for one job otherwise.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from tests.cluster.tool import api as tool
 
-__all__ = ["CHART", "NAMESPACE", "RELEASE", "InstallError", "install"]
+__all__ = ["CHART", "NAMESPACE", "RELEASE", "InstallError", "install", "paused"]
 
 CHART: Final = Path(__file__).resolve().parents[3] / "charts" / "regatta"
 RELEASE: Final = "regatta"
@@ -37,6 +41,28 @@ def install(cluster: tool.Cluster, images: Mapping[str, tool.Image], values: Map
     done = subprocess.run(command, input=json.dumps(merged), text=True, capture_output=True, check=False)
     if done.returncode != 0:
         raise InstallError(f"helm upgrade --install {RELEASE}: {_complaint(done.stderr)}\n{_pods(cluster)}")
+
+
+@contextlib.contextmanager
+def paused(cluster: tool.Cluster) -> Iterator[None]:
+    """Without the installed operator while the context is open, where one is installed."""
+    kubectl = [*cluster.kubectl(), "--namespace", NAMESPACE]
+    deployment = f"deployment/{RELEASE}"
+
+    def run(*arguments: str) -> str:
+        return subprocess.run([*kubectl, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+    replicas = run("get", deployment, "--ignore-not-found", "--output", "jsonpath={.spec.replicas}")
+    if replicas in {"", "0"}:
+        yield
+        return
+    run("scale", deployment, "--replicas=0")
+    try:
+        run("wait", "pods", "--for=delete", "--selector", "app.kubernetes.io/component=operator", "--timeout=60s")
+        yield
+    finally:
+        run("scale", deployment, f"--replicas={replicas}")
+        run("rollout", "status", deployment, "--timeout=2m")
 
 
 def _complaint(stderr: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from regatta.kube import config
 from regatta.kube.client import Client
-from tests.cluster.kit import Api
+from tests.cluster.kit import Api, release
 from tests.cluster.tool import api as tool
 
 CRDS = Path(__file__).resolve().parents[3] / "crds"
@@ -51,6 +51,13 @@ def api(cluster: tool.Cluster) -> Iterator[Api]:
     made = Api(kubeconfig=cluster.kubeconfig, context=cluster.context)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def alone(cluster: tool.Cluster, api: Api) -> Iterator[None]:
+    """No operator but those that the module's tests run, and the kind of object that they serve."""
+    with release.paused(cluster):
+        yield
 
 
 @pytest.fixture

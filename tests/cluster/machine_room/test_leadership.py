@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import socket
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import pytest
 
@@ -23,6 +18,7 @@ from regatta.kube.wire import RECURSION_LIMIT
 from tests.builders import manifest
 from tests.cluster.machine_room.conftest import Place
 from tests.cluster.machine_room.line import Line
+from tests.cluster.machine_room.replica import Replica, replica
 from tests.cluster.tool import api as tool
 
 pytestmark = pytest.mark.cluster
@@ -66,66 +62,15 @@ async def test_a_leader_whose_line_goes_dead_stops_before_the_next_one_starts(pl
         assert not old.leading
 
 
-class Replica:
-    """An operator process that serves one namespace."""
-
-    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
-        self.process = process
-        self.port = port
-
-    async def ask(self, path: str) -> tuple[int, dict[str, Any]]:
-        def fetch() -> tuple[int, dict[str, Any]]:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as answer:
-                    return answer.status, json.load(answer)
-            except urllib.error.HTTPError as refusal:
-                return refusal.code, json.load(refusal)
-            except OSError:
-                return 0, {}
-
-        return await asyncio.to_thread(fetch)
-
-    async def until(self, *, leading: bool, seconds: float = 60.0) -> None:
-        async with asyncio.timeout(seconds):
-            while True:
-                code, report = await self.ask("/readyz")
-                if code == 200 and report["leading"] is leading:
-                    return
-                if self.process.returncode is not None:
-                    assert self.process.stderr is not None
-                    raise AssertionError((await self.process.stderr.read()).decode())
-                await asyncio.sleep(0.1)
-
-
-@asynccontextmanager
-async def replica(place: Place, cluster: tool.Cluster, *, name: str) -> AsyncIterator[Replica]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "regatta.control.main",
-        "--namespaces", place.namespace,
-        "--lease-namespace", place.namespace,
-        "--lease-seconds", "6", "--renew-seconds", "4", "--retry-seconds", "0.3",
-        "--identity", name,
-        "--host", "127.0.0.1", "--port", str(port),
-        "--kubeconfig", str(cluster.kubeconfig), *(["--context", cluster.context] if cluster.context else []),
-        env=dict(os.environ),
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        yield Replica(process, port)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+def running(place: Place, cluster: tool.Cluster, *, name: str) -> AbstractAsyncContextManager[Replica]:
+    return replica(kubeconfig=cluster.kubeconfig, context=cluster.context, namespace=place.namespace, name=name)
 
 
 async def test_a_leader_that_is_told_to_stop_hands_over_and_exits_with_0(place: Place, cluster: tool.Cluster) -> None:
-    async with AsyncExitStack() as running:
-        first = await running.enter_async_context(replica(place, cluster, name="first"))
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(running(place, cluster, name="first"))
         await first.until(leading=True)
-        second = await running.enter_async_context(replica(place, cluster, name="second"))
+        second = await stack.enter_async_context(running(place, cluster, name="second"))
         await second.until(leading=False)
         first.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
@@ -135,10 +80,10 @@ async def test_a_leader_that_is_told_to_stop_hands_over_and_exits_with_0(place: 
 
 
 async def test_a_leader_that_is_killed_is_replaced_within_the_lease(place: Place, cluster: tool.Cluster) -> None:
-    async with AsyncExitStack() as running:
-        first = await running.enter_async_context(replica(place, cluster, name="first"))
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(running(place, cluster, name="first"))
         await first.until(leading=True)
-        second = await running.enter_async_context(replica(place, cluster, name="second"))
+        second = await stack.enter_async_context(running(place, cluster, name="second"))
         await second.until(leading=False)
         first.process.kill()
         await second.until(leading=True, seconds=15)
@@ -147,13 +92,12 @@ async def test_a_leader_that_is_killed_is_replaced_within_the_lease(place: Place
 async def test_a_leader_whose_lease_is_taken_stops_working_and_exits_with_1(
     place: Place, cluster: tool.Cluster
 ) -> None:
-    async with replica(place, cluster, name="first") as first:
+    async with running(place, cluster, name="first") as first:
         await first.until(leading=True)
         taken = {"spec": {"holderIdentity": "somebody", "leaseDurationSeconds": 60}}
         place.api.patch("leases", "regatta", taken, namespace=place.namespace)
-        _, log = await asyncio.wait_for(first.process.communicate(), 15)
-        assert first.process.returncode == 1
-        assert b"taken by somebody" in log
+        assert await asyncio.wait_for(first.process.wait(), 15) == 1
+        assert "taken by somebody" in first.log()
 
 
 @pytest.fixture
@@ -178,7 +122,7 @@ async def test_a_job_made_to_break_a_parser_is_refused_and_others_go_on(place: P
                 return str(phase)
             await asyncio.sleep(0.2)
 
-    async with replica(place, cluster, name="first") as first:
+    async with running(place, cluster, name="first") as first:
         await first.until(leading=True)
         hostile = body("hostile", '{"a":' * DEEP + "1" + "}" * DEEP)
         await place.client.create(TRAINING_JOBS, namespace=place.namespace, body=hostile)

@@ -6,9 +6,11 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from regatta.control.health import DEAF_LIMIT, HEARD_LIMIT, TRIED_LIMIT, Health, serve
+from regatta.control.health import Health, Limits, serve
 from regatta.errors import ConfigurationError
 from regatta.kube.pulse import Pulse
+
+LIMITS = Limits(heard=180.0, tried=300.0, deaf=1200.0)
 
 
 class Clock:
@@ -20,7 +22,7 @@ class Clock:
 
 
 def health_of(pulse: Pulse, *, synced: bool = True) -> Health:
-    health = Health()
+    health = Health(limits=LIMITS)
     health.waiting_for("")
     health.stream("pods", pulses=lambda: (pulse,), synced=lambda: synced)
     return health
@@ -49,11 +51,11 @@ def test_what_the_start_waits_for_is_told() -> None:
 @pytest.mark.parametrize(
     ("silent", "trying", "expected"),
     [
-        pytest.param(HEARD_LIMIT, False, (True, True), id="quiet"),
-        pytest.param(HEARD_LIMIT + 1, True, (True, False), id="the server is away for a while"),
-        pytest.param(TRIED_LIMIT + 1, True, (True, False), id="the server is away for long"),
-        pytest.param(TRIED_LIMIT + 1, False, (False, False), id="the task is stuck"),
-        pytest.param(DEAF_LIMIT + 1, True, (False, False), id="nothing helps but a new process"),
+        pytest.param(LIMITS.heard, False, (True, True), id="quiet"),
+        pytest.param(LIMITS.heard + 1, True, (True, False), id="the server is away for a while"),
+        pytest.param(LIMITS.tried + 1, True, (True, False), id="the server is away for long"),
+        pytest.param(LIMITS.tried + 1, False, (False, False), id="the task is stuck"),
+        pytest.param(LIMITS.deaf + 1, True, (False, False), id="nothing helps but a new process"),
     ],
 )
 def test_a_deaf_stream_turns_bad(silent: float, trying: bool, expected: tuple[bool, bool]) -> None:
@@ -70,9 +72,14 @@ def test_a_stream_that_hears_again_is_good_again() -> None:
     clock = Clock()
     pulse = Pulse(clock=clock)
     health = health_of(pulse)
-    clock.now = TRIED_LIMIT + 1
+    clock.now = LIMITS.tried + 1
     pulse.heard()
     assert states(health) == (True, True)
+
+
+def test_limits_follow_the_silence_after_which_a_stream_is_taken_up_again() -> None:
+    assert Limits.of(75.0) == LIMITS
+    assert Limits.of(7.5) == Limits(heard=18.0, tried=30.0, deaf=120.0)
 
 
 def test_leader_and_standby_are_equally_healthy() -> None:

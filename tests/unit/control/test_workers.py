@@ -11,7 +11,7 @@ import pytest
 from regatta.control.queue import KeyedQueue
 from regatta.control.reconcile import Turn
 from regatta.control.workers import resync, work
-from regatta.kube.errors import TooManyRequests, Unavailable
+from regatta.kube.errors import NotLeading, TooManyRequests, Unavailable
 
 pytestmark = pytest.mark.looptime
 
@@ -142,3 +142,47 @@ async def test_every_key_is_looked_at_now_and_then() -> None:
     net.cancel()
     assert 5 <= seen.count(A) <= 8
     assert 5 <= seen.count(B) <= 8
+
+
+async def held_back(after: float) -> None:
+    """A write that is refused after a while, or as soon as it is cancelled."""
+    try:
+        await asyncio.sleep(after)
+    finally:
+        raise NotLeading("a write was held back")
+
+
+async def test_a_worker_that_is_told_to_end_ends_though_its_work_fails_at_that_moment() -> None:
+    async def reconcile(_: Key) -> Turn:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(held_back(after=1000))
+        return Turn(result="ok")
+
+    queue: KeyedQueue[Key] = KeyedQueue()
+    queue.add(A)
+    tally = Tally()
+    working = asyncio.create_task(work(queue, reconcile, confess=tally.confess, observer=tally))
+    await asyncio.sleep(1)
+    queue.close()
+    working.cancel()
+    done, _ = await asyncio.wait({working}, timeout=10)
+    assert done == {working}
+    assert tally.reasons == ["NotLeading"]
+
+
+async def test_many_writes_that_were_held_back_are_one_line_in_the_log_and_nothing_in_the_status(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def reconcile(_: Key) -> Turn:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(held_back(after=1))
+        return Turn(result="ok")
+
+    queue: KeyedQueue[Key] = KeyedQueue()
+    queue.add(A)
+    with caplog.at_level(logging.INFO):
+        tally = await worked(queue, reconcile, seconds=1.1)
+    assert (tally.reasons, tally.confessed) == (["NotLeading"], [])
+    assert [(record.levelname, record.exc_info) for record in caplog.records] == [("INFO", None)]

@@ -116,6 +116,44 @@ async def test_a_silent_stream_is_taken_up_again_where_it_was(server: FaultyServ
         await scene.until_asked("list", "watch 11", "watch 17")
 
 
+async def test_a_second_silence_in_a_row_makes_a_new_list(server: FaultyServer) -> None:
+    silent = streams(then="silence")
+    async with following(server, listed(11, pod(5)), silent, silent, listed(30)) as scene:
+        await scene.until_asked("list", "watch 11", "watch 11", "list", "watch 30")
+        assert len(scene.store) == 0
+
+
+async def test_a_stream_that_swallows_news_is_believed_again_only_when_it_tells_something(
+    server: FaultyServer,
+) -> None:
+    silent, talks = streams(then="silence"), streams(bookmark(40), then="silence")
+    lists = [listed(30, pod(29)), listed(31)]
+    async with following(server, listed(11), silent, silent, lists[0], silent, lists[1], talks) as scene:
+        (pulse,) = scene.informer.pulses
+        await scene.until_asked("list", "watch 11", "watch 11", "list", "watch 30", "list", "watch 31")
+        silent_since = asyncio.get_running_loop().time() - pulse.silent_seconds
+        assert pulse.silent_seconds >= 3 * 0.2  # it began anew three times, and was listed twice
+        assert pulse.idle_seconds < pulse.silent_seconds
+        server.script = [streams(then="silence")]
+        await scene.until_asked("list", "watch 11", "watch 11", "list", "watch 30", "list", "watch 31", "watch 40")
+        heard_at = asyncio.get_running_loop().time() - pulse.silent_seconds
+        assert heard_at > silent_since + 3 * 0.2
+
+
+async def test_a_silent_stream_is_believed_where_a_list_shows_that_there_was_nothing_to_tell(
+    server: FaultyServer,
+) -> None:
+    silent = streams(then="silence")
+    script = (listed(11, pod(5)), silent, silent, listed(30, pod(5)), silent, silent, listed(40, pod(5)))
+    async with following(server, *script) as scene:
+        (pulse,) = scene.informer.pulses
+        await scene.until_asked("list", "watch 11", "watch 11", "list", "watch 30")
+        first_heard_at = asyncio.get_running_loop().time() - pulse.silent_seconds
+        await scene.until_asked("list", "watch 11", "watch 11", "list", "watch 30", "watch 30", "list", "watch 40")
+        heard_at = asyncio.get_running_loop().time() - pulse.silent_seconds
+        assert heard_at >= first_heard_at + 2 * 0.2 * 0.9
+
+
 async def test_a_cut_stream_is_taken_up_again_where_it_was(server: FaultyServer) -> None:
     async with following(server, listed(11), streams(event("ADDED", pod(12)), then="cut"), hangs_up) as scene:
         await scene.until_asked("list", "watch 11", "watch 12", "watch 12")

@@ -58,6 +58,17 @@ def test_a_list_tells_what_vanished_while_nobody_watched() -> None:
     assert [p.worker for p in pods.pods(JOB)] == [0]
 
 
+def test_a_list_says_whether_it_brought_news() -> None:
+    pods, _ = store()
+    assert pods.replace(None, pods=[record(1), record(2, worker=1)], resource_version="5")
+    assert not pods.replace(None, pods=[record(1), record(2, worker=1)], resource_version="6")
+    assert pods.replace(None, pods=[record(7), record(2, worker=1)], resource_version="8")  # a later version
+    assert pods.replace(None, pods=[record(7)], resource_version="9")  # one fewer
+    pods.upsert(record(12, worker=3))
+    assert not pods.replace(None, pods=[record(7)], resource_version="10")  # older than what we made ourselves
+    assert not pods.replace(None, pods=[record(7), record(12, worker=3)], resource_version="13")
+
+
 def test_the_answer_to_a_create_is_known_at_once() -> None:
     pods, told = store()
     pods.replace(None, pods=[], resource_version="5")

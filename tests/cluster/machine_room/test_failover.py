@@ -1,0 +1,116 @@
+"""A leader that dies in the middle of its work is replaced in time, and nothing is made twice or left out."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from regatta.kube.lease import Timing
+from regatta.kube.resources import TRAINING_JOBS
+from tests.cluster.machine_room.conftest import Place
+from tests.cluster.machine_room.replica import QUICK, Replica, replica
+from tests.cluster.machine_room.scene import idle_job
+from tests.cluster.machine_room.witness import Witness, witness
+from tests.cluster.tool import api as tool
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("alone")]
+
+WORKERS = 200
+DEFAULT = Timing()
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A leader in the middle of creating pods, its standby, and the witness of it all."""
+
+    place: Place
+    leader: Replica
+    standby: Replica
+    seen: Witness
+
+    async def status(self) -> dict[str, Any]:
+        job = await self.place.client.get(TRAINING_JOBS, namespace=self.place.namespace, name="job-a")
+        return dict(job.get("status", {}))
+
+    async def until_whole(self) -> float:
+        """Return when the other has finished the work, and the time of its last pod."""
+        done_at = await self.seen.until_created("job-a", attempt=1, count=WORKERS, seconds=60)
+        await self.standby.until(leading=True, seconds=5)
+        async with asyncio.timeout(20):
+            while (await self.status()).get("workers", {}).get("created") != WORKERS:
+                await asyncio.sleep(0.1)
+        return done_at
+
+    async def assert_each_worker_has_one_pod(self) -> None:
+        assert {pod.worker for pod in self.seen.of("job-a", attempt=1)} == set(range(WORKERS))
+        assert self.seen.twice() == {}
+        assert len(self.seen.pods) == WORKERS
+        assert (await self.status()).get("failures", []) == []
+
+
+@asynccontextmanager
+async def pair_at_work(place: Place, cluster: tool.Cluster, *, lease: Timing) -> AsyncIterator[Pair]:
+    """Two operators and a job of 200 workers, a quarter of whose pods exist."""
+    async with AsyncExitStack() as stack:
+        seen = await stack.enter_async_context(witness(place.client, place.namespace))
+        first, second = [
+            await stack.enter_async_context(
+                replica(
+                    kubeconfig=cluster.kubeconfig,
+                    context=cluster.context,
+                    namespace=place.namespace,
+                    name=name,
+                    lease=lease,
+                )
+            )
+            for name in ("one", "other")
+        ]
+        await asyncio.gather(first.until_ready(), second.until_ready())
+        async with asyncio.timeout(10):
+            while not (await first.leads() or await second.leads()):
+                await asyncio.sleep(0.1)
+        leader, standby = (first, second) if await first.leads() else (second, first)
+        body = idle_job("job-a", workers=WORKERS)
+        await place.client.create(TRAINING_JOBS, namespace=place.namespace, body=body)
+        await seen.until_created("job-a", attempt=1, count=WORKERS // 4)
+        yield Pair(place, leader, standby, seen)
+
+
+async def test_a_leader_killed_while_it_creates_200_pods_is_replaced_and_the_rest_is_created(
+    place: Place, cluster: tool.Cluster
+) -> None:
+    async with pair_at_work(place, cluster, lease=DEFAULT) as pair:
+        pair.leader.process.kill()
+        killed_at = asyncio.get_running_loop().time()
+        # The standby's caches are warm: it hears of the job and of the pods that the other creates.
+        await asyncio.sleep(1)
+        left_behind = len(pair.seen.pods)
+        assert WORKERS // 4 <= left_behind < WORKERS
+        assert await pair.standby.metric("regatta_cache_objects", resource="pods") == left_behind
+        assert await pair.standby.metric("regatta_cache_objects", resource="trainingjobs") == 1
+        took = await pair.until_whole() - killed_at
+        await pair.assert_each_worker_has_one_pod()
+        print(f"\nkilled with {left_behind} of {WORKERS} pods created; the last one {took:.1f} s after the kill")
+        assert took <= DEFAULT.duration + 2
+
+
+async def test_a_leader_that_was_frozen_writes_nothing_once_it_was_replaced(
+    place: Place, cluster: tool.Cluster
+) -> None:
+    async with pair_at_work(place, cluster, lease=QUICK) as pair:
+        pair.leader.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(1)
+        assert len(pair.seen.pods) < WORKERS
+        await pair.until_whole()
+        stored = await asyncio.to_thread(pair.place.api.get, "trainingjobs", "job-a", namespace=place.namespace)
+        pair.leader.process.send_signal(signal.SIGCONT)
+        assert await pair.leader.ended(seconds=15) == 1
+        await pair.assert_each_worker_has_one_pod()
+        now = await asyncio.to_thread(pair.place.api.get, "trainingjobs", "job-a", namespace=place.namespace)
+        assert now["metadata"]["resourceVersion"] == stored["metadata"]["resourceVersion"]
