@@ -43,6 +43,7 @@ class Restart:
         return self.decision + self.cpu
 
 
+@pytest.mark.pitfall(19)
 async def test_200_workers_start_anew_in_less_than_a_second_of_the_operators_time(fleet: Fleet) -> None:
     async with (
         witness(fleet.client, fleet.namespace) as seen,
