@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from regatta.api import names
-from regatta.api.status import Phase, Progress, TrainingJobStatus
+from regatta.api.status import Failure, FailureAction, Phase, Progress, TrainingJobStatus
 from regatta.cli.text import bar, clean, columns, one_line, parse_time, span
 
 __all__ = ["Style", "job_lines", "progress_line"]
@@ -165,10 +165,22 @@ def _failures(status: TrainingJobStatus, *, now: datetime, style: Style) -> Iter
     yield head
     for line, failure in zip(lines, status.failures, strict=True):
         yield line
-        if failure.message:
-            yield from textwrap.wrap(
-                one_line(failure.message), style.width, initial_indent="    ", subsequent_indent="    "
-            )
+        told = "; ".join(filter(None, (one_line(failure.message), _done_about(failure))))
+        yield from textwrap.wrap(told, style.width, initial_indent="    ", subsequent_indent="    ")
+
+
+def _done_about(failure: Failure) -> str:
+    """What was done about a failure, and what it cost."""
+    done = "" if failure.action is None else _DONE[failure.action]
+    lost = "" if failure.lost_seconds is None else f"{span(failure.lost_seconds)} lost"
+    return ", ".join(filter(None, (done, lost)))
+
+
+_DONE: Final = {
+    FailureAction.RESTARTED_IN_PLACE: "restarted in place",
+    FailureAction.NEW_ATTEMPT: "a new attempt followed",
+    FailureAction.JOB_FAILED: "the job ended",
+}
 
 
 def _field(name: str, text: str) -> str:

@@ -39,6 +39,8 @@ RUNNING: dict[str, Any] = {
             "exitCode": 1,
             "message": "rank 0 ended with exit code 1: " + "word " * 30,
             "at": "2026-01-02T12:04:00Z",
+            "action": "RestartedInPlace",
+            "lostSeconds": 3,
         }
     ],
     "failureCounts": {"UserError": 1},
@@ -191,3 +193,9 @@ def test_the_moving_line_counts_down_a_pause_and_up_a_wait() -> None:
     assert line(phase="Queued", startTime="2026-01-02T12:09:00Z") == "Queued for 1m"
     assert line(**RUNNING).endswith("2m5s left")
     assert line() == ""
+
+
+def test_a_failure_says_what_was_done_about_it_and_what_it_cost() -> None:
+    text = " ".join(line.strip() for line in view(RUNNING, []))
+
+    assert "restarted in place, 3s lost" in text
