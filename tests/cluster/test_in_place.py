@@ -65,7 +65,7 @@ def test_a_killed_process_goes_on_from_its_checkpoint_in_place_twenty_times_of_t
         stuck = next(name for name in names if kills[name] < KILLS)
         return f"{kills}\n{playground.explain(stuck)}"
 
-    wait_for("every job to train again after each kill", kill_those_that_train, timeout=240, explain=explain)
+    wait_for("every job to train again after each kill", kill_those_that_train, timeout=420, explain=explain)
 
     playground.wait_phase("reference", "Succeeded", timeout=60)
     [reference] = results(log_of(playground, playground.pods("reference")[0]))
