@@ -161,3 +161,14 @@ def test_an_overlay_adds_to_every_worker_and_cannot_change_who_it_is() -> None:
 def test_workers_of_one_attempt_share_a_token_that_no_other_attempt_has() -> None:
     first = [env(body(job(), worker=w, attempt=1))["REGATTA_TOKEN"] for w in (0, 1)]
     assert first[0] == first[1] != env(body(job(), attempt=2))["REGATTA_TOKEN"]
+
+
+def test_a_launcher_that_hangs_is_found_by_the_kubelet_unless_the_user_probes_otherwise() -> None:
+    probe = trainer(body(job()))["livenessProbe"]
+    assert (probe["httpGet"]["path"], probe["periodSeconds"] * probe["failureThreshold"]) == ("/healthz", 120)
+
+    own = {"exec": {"command": ["true"]}, "periodSeconds": 60}
+    containers = [{"name": "trainer", "livenessProbe": own}]
+    assert trainer(body(job(podTemplate={"spec": {"containers": containers}})))["livenessProbe"] == own
+
+    assert "livenessProbe" not in trainer(body(job(runtime="Off", image="registry.example/app:1")))

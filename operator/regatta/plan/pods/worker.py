@@ -152,6 +152,14 @@ def _trainer(spec: TrainingJobSpec, *, installation: Installation, variables: Ma
         container["resources"] = resources
     if spec.runtime is Runtime.OFF:
         return container | _own_command(spec)
+    if not _brings(spec, "livenessProbe"):
+        # The crew notices a launcher that hangs, and a crew of one has nobody to. Patient: a busy node is no hang.
+        container["livenessProbe"] = {
+            "httpGet": {"path": "/healthz", "port": RUNTIME_PORT},
+            "periodSeconds": 15,
+            "timeoutSeconds": 10,
+            "failureThreshold": 8,
+        }
     return container | {
         "command": [_interpreter(spec.command), RUNTIME_PATH, "--", *spec.command],
         "args": list(spec.args),
@@ -163,6 +171,12 @@ def _trainer(spec: TrainingJobSpec, *, installation: Installation, variables: Ma
             "failureThreshold": ENDLESS,
         },
     }
+
+
+def _brings(spec: TrainingJobSpec, field: str) -> bool:
+    """Whether the podTemplate says this of the training container."""
+    containers = (spec.pod_template.get("spec") or {}).get("containers") or ()
+    return any(container.get("name") == names.TRAINER and field in container for container in containers)
 
 
 def _own_command(spec: TrainingJobSpec) -> dict[str, Any]:
