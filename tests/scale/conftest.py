@@ -14,7 +14,7 @@ import pytest
 from regatta.kube import config
 from regatta.kube.client import Client
 from tests.builders import manifest
-from tests.cluster.kit import Api, release
+from tests.cluster.kit import Api, release, wait_for
 from tests.cluster.tool import api as tool
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
@@ -71,5 +71,7 @@ async def fleet(cluster: tool.Cluster) -> AsyncIterator[Fleet]:
         yield Fleet(cluster, connection, client, api, name)
     for job in api.list("trainingjobs", namespace=name):
         api.delete("trainingjobs", job["metadata"]["name"], namespace=name)
+    # While the nodes still are there, and end their pods.
+    wait_for("the pods to be gone", lambda: not api.list("pods", namespace=name), timeout=120)
     api.delete("namespaces", name)
     api.close()

@@ -211,7 +211,11 @@ class FaultProxy:
         for watch in tuple(self._watches):
             watch.end(None)
         await self._runner.cleanup()
+        # The loop ends in a moment, and nobody would see the peer's half of a polite farewell.
+        if self._session.connector is not None:
+            await self._session.connector.close(abort_ssl=True)
         await self._session.close()
+        await asyncio.sleep(0.05)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         call = Call.of(request)
