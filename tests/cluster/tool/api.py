@@ -7,6 +7,7 @@
     images["operator"].reference              # what a pod spec or a chart value names
     images["operator"].key                    # changes with the content: roll a Deployment with it
     api.kubectl_path(), api.helm_path()       # the programs, built when missing
+    api.kill_node("node2"); api.revive_node("node2")   # a power cut, and its end
     api.kwok_up(nodes=100); api.kwok_down()   # fake nodes, label and taint `regatta.dev/kwok`
     api.leftovers()                           # what a torn-down cluster left behind: must be empty
 
@@ -18,24 +19,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.tool import build, cluster, external, images, kwok, teardown
+from tests.cluster.tool import build, cluster, controlplane, external, images, kwok, outage, teardown
 from tests.cluster.tool.errors import ToolError
 from tests.cluster.tool.images import Image
 from tests.cluster.tool.paths import Paths
 
 __all__ = [
+    "NODE_GRACE",
     "Cluster",
     "Image",
     "ToolError",
     "ensure_cluster",
     "ensure_images",
     "helm_path",
+    "kill_node",
     "kubectl_path",
     "kwok_down",
     "kwok_up",
     "leftovers",
+    "revive_node",
     "tear_down",
 ]
+
+NODE_GRACE = controlplane.NODE_GRACE
+"""Seconds of silence after which our own cluster calls a node lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,19 @@ def kubectl_path() -> Path:
 def helm_path() -> Path:
     """Return helm, built when missing."""
     return build.program(Paths.default(), "helm")
+
+
+def kill_node(name: str, *, unplugged: bool = True) -> None:
+    """Kill a node of our own cluster with all that runs on it, as a power cut does; its Node object stays.
+
+    Not unplugged, the others' connections to it are closed at once, as when only its processes die.
+    """
+    outage.kill(Paths.default(), name, unplugged=unplugged)
+
+
+def revive_node(name: str) -> None:
+    """Start a killed node again; return when it is ready and takes pods."""
+    outage.revive(Paths.default(), name)
 
 
 def kwok_up(*, nodes: int, target: Cluster | None = None) -> tuple[str, ...]:

@@ -40,11 +40,11 @@ def groups(ours: Addresses) -> list[Path]:
     return [mount / ours.cgroup for mount, _ in _hierarchies() if (mount / ours.cgroup).is_dir()]
 
 
-def processes(ours: Addresses) -> set[int]:
-    """Return every process inside the cluster's groups: the containers' own."""
+def processes(ours: Addresses, node: str = "") -> set[int]:
+    """Return every process inside the cluster's groups, or one node's: the containers' own."""
     found: set[int] = set()
     for top in groups(ours):
-        for members in top.rglob("cgroup.procs"):
+        for members in (top / node).rglob("cgroup.procs"):
             try:
                 found.update(int(line) for line in members.read_text().split())
             except OSError:

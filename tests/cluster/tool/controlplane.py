@@ -15,6 +15,9 @@ from tests.cluster.tool.processes import Component
 DOMAIN: Final = "cluster.local"
 # What gang scheduling by Kubernetes itself needs.
 _GATES: Final = "--feature-gates=GenericWorkload=true"
+NODE_GRACE: Final = 20.0
+"""Seconds of silence after which a node is lost: fifty are usual, and tests wait for it. Fake nodes, too, say every ten
+that they live."""
 # A test that starts thousands of pods measures the operator, not these clients' own limits.
 _HURRY: Final = ("--kube-api-qps=1000", "--kube-api-burst=2000")
 
@@ -104,10 +107,8 @@ def controller_manager(paths: Paths) -> Component:
             "--bind-address=127.0.0.1",
             f"--secure-port={port}",
             "--leader-elect=false",
-            # A lost node is noticed in twenty seconds instead of fifty: tests wait for it. Fake nodes say every ten
-            # that they live.
             "--node-monitor-period=2s",
-            "--node-monitor-grace-period=20s",
+            f"--node-monitor-grace-period={NODE_GRACE:.0f}s",
             *_HURRY,
             _GATES,
         ),

@@ -127,6 +127,32 @@ def stop(pids: set[int], *, patience: float) -> None:
             time.sleep(0.02)
 
 
+def naming(folder: Path) -> set[int]:
+    """Return every process of a cluster whose command line names this folder: components, shims and their helpers."""
+    mark = f"{folder}/".encode()
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        program = Path(os.fsdecode(words[0])).name if words and words[0] else ""
+        if program in _PROGRAMS and any(mark in word for word in words):
+            found.add(int(entry.name))
+    return found
+
+
+_PROGRAMS: Final = frozenset(
+    (
+        *("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "coredns", "kwok"),
+        *("containerd", "containerd-shim-runc-v2", "kubelet", "kube-proxy", "runc"),
+    )
+)
+"""Only these are ours to end: an editor or a `tail -f` on a log also names the folder."""
+
+
 def _signal(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)

@@ -37,7 +37,7 @@ def remove(paths: Paths) -> None:
     ours.stop([name for name in ours.names() if name.startswith("kubelet")], patience=0)
     ours.stop(ours.names(), patience=0)
     sockets = _shim_sockets(paths)
-    processes.stop(_processes(paths) | cgroups.processes(paths.addresses), patience=0)
+    processes.stop(processes.naming(paths.cluster) | cgroups.processes(paths.addresses), patience=0)
     _unmount(paths.cluster)
     network.remove(paths.addresses)
     cgroups.remove(paths.addresses)
@@ -56,7 +56,7 @@ def leftovers(paths: Paths) -> tuple[str, ...]:
     ours = paths.addresses
     found = [
         f"process {pid}: {_command(pid)[:100]}"
-        for pid in sorted(_processes(paths) | cgroups.processes(paths.addresses))
+        for pid in sorted(processes.naming(paths.cluster) | cgroups.processes(paths.addresses))
     ]
     found += [f"mount {mount}" for mount in _mounts(paths.cluster)]
     if shell.succeeds(["ip", "-V"]):
@@ -69,32 +69,6 @@ def leftovers(paths: Paths) -> tuple[str, ...]:
     if paths.cluster.exists():
         found.append(f"folder {paths.cluster}")
     return tuple(found)
-
-
-def _processes(paths: Paths) -> set[int]:
-    """Return every process whose command line names the cluster's folder: components, shims and their helpers."""
-    mark = f"{paths.cluster}/".encode()
-    found = set()
-    for entry in _PROC.iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        program = Path(os.fsdecode(words[0])).name if words and words[0] else ""
-        if program in _PROGRAMS and any(mark in word for word in words):
-            found.add(int(entry.name))
-    return found
-
-
-_PROGRAMS: Final = frozenset(
-    (
-        *("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "coredns", "kwok"),
-        *("containerd", "containerd-shim-runc-v2", "kubelet", "kube-proxy", "runc"),
-    )
-)
-"""Only these are ended: an editor or a `tail -f` on a log also names the folder."""
 
 
 def _command(pid: int) -> str:
