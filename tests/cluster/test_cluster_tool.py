@@ -3,10 +3,12 @@
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.cluster.tool import cluster, external, shell, state, teardown
+from tests.cluster.tool import cgroups, cluster, external, outage, processes, shell, state, teardown
+from tests.cluster.tool.controlplane import NODE_GRACE
 from tests.cluster.tool.node import PAUSE
 from tests.cluster.tool.paths import Paths
 
@@ -15,7 +17,8 @@ pytestmark = [
     pytest.mark.skipif(external.chosen() is not None, reason="a user's own cluster is never ours to break"),
 ]
 
-POD = {
+HOSTNAME = "kubernetes.io/hostname"
+POD: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Pod",
     "metadata": {"name": "still-here"},
@@ -73,6 +76,29 @@ def test_what_died_is_started_again_and_nothing_else(paths: Paths, kubectl: list
     assert {name for name, pid in pids(paths).items() if pid != before[name]} == {victim}
     ready = "{.status.containerStatuses[0].ready} {.status.containerStatuses[0].restartCount}"
     assert shell.run([*kubectl, "get", "pod", "still-here", "-o", f"jsonpath={ready}"]) == "true 0"
+
+
+def test_a_killed_node_keeps_its_object_and_comes_back_for_new_pods(paths: Paths, kubectl: list[str]) -> None:
+    before = pids(paths)
+    cluster.up(paths, nodes=2)
+    own = {name: pid for name, pid in pids(paths).items() if pid != before.get(name)}
+    containers = cgroups.processes(paths.addresses, "node1")
+    assert containers
+
+    outage.kill(paths, "node2")
+
+    assert {name for name, pid in pids(paths).items() if pid is None} == set(own)
+    assert not processes.naming(paths.node("node2"))
+    assert cgroups.processes(paths.addresses, "node1") == containers
+    lost = "--for=jsonpath={.spec.taints[?(@.effect=='NoExecute')].key}=node.kubernetes.io/unreachable"
+    shell.run([*kubectl, "wait", lost, "node/node2", f"--timeout={NODE_GRACE + 20:.0f}s"])
+
+    outage.revive(paths, "node2")
+
+    assert cluster.health(paths).good
+    pod = {**POD, "metadata": {"name": "after"}, "spec": {**POD["spec"], "nodeSelector": {HOSTNAME: "node2"}}}
+    shell.run([*kubectl, "create", "-f", "-"], stdin=json.dumps(pod))
+    shell.run([*kubectl, "wait", "--for=condition=Ready", "pod/after", "--timeout=60s"])
 
 
 def test_nothing_is_left_after_the_end(paths: Paths, kubectl: list[str]) -> None:

@@ -36,16 +36,18 @@ def kill(paths: Paths, name: str, *, unplugged: bool = True) -> None:
 
 
 def revive(paths: Paths, name: str) -> None:
-    """Start a killed node again; return when it is ready and pods may be scheduled to it."""
+    """Start a killed node again; return when it is ready and takes pods. One that lives is left alone."""
     index, api, running = _index(paths, name), KubeApi(paths), state.processes(paths)
+    runtime, agents = node.containerd(paths, index), (node.kubelet(paths, index), node.kube_proxy(paths, index))
+    if all(running.alive(component.name) for component in (runtime, *agents)):
+        return
     # A node that was dead for a moment only is still called ready: what counts is what the new kubelet says.
     began = datetime.now(UTC).replace(microsecond=0)
     shell.run(["ip", "link", "set", paths.addresses.cable(name), "up"])
-    runtime = node.containerd(paths, index)
     running.start(runtime)
     running.wait(runtime)
     imagestore.ensure_pause(paths, name)
-    for component in (node.kubelet(paths, index), node.kube_proxy(paths, index)):
+    for component in agents:
         running.start(component)
         running.wait(component)
     known = state.read(paths)
