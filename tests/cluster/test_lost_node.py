@@ -88,6 +88,7 @@ def follow(place: Playground, names: tuple[str, ...]) -> dict[str, Story]:
 
 
 @pytest.mark.parametrize("unplugged", [True, False], ids=["without-power", "with-all-processes-killed"])
+@pytest.mark.pitfall(7)
 def test_the_crews_of_a_lost_node_train_on_elsewhere_within_its_grace_and_ten_seconds(
     playground: Playground, unplugged: bool
 ) -> None:
