@@ -66,17 +66,17 @@ def first_failure(crew: Crew, *, all_created: bool, now: datetime, launched: boo
     `launched` says that our launcher is the first process of the training containers, not the user's program.
     """
     verdicts = [_verdict(pod, crew, launched=launched, now=now) for pod in crew.members.values() if has_failed(pod)]
-    if verdicts:
-        return min(verdicts, key=lambda verdict: (verdict.symptom, verdict.at))
-    if all_created and crew.missing:
+    first = min(verdicts, key=lambda verdict: (verdict.symptom, verdict.at), default=None)
+    if all_created and crew.missing and (first is None or first.symptom):
+        # Whoever lost its crew lost the one that is missing.
         worker = crew.missing[0]
         others = f" and {len(crew.missing) - 1} more" if len(crew.missing) > 1 else ""
         return Verdict(
             cause=Cause.POD_DELETED,
             message=f"the pod of worker {worker}{others} was deleted by somebody else",
-            at=now,
+            at=now if first is None else first.at,
         )
-    return None
+    return first
 
 
 def _verdict(pod: PodFacts, crew: Crew, *, launched: bool, now: datetime) -> Verdict:

@@ -149,6 +149,21 @@ def test_a_launcher_is_killed_only_from_outside(launched: bool, failed: PodBuild
     assert (verdict.cause, verdict.pod, verdict.symptom) == (cause, "job-a-1-0", False)
 
 
+@pytest.mark.parametrize(
+    ("left", "cause"),
+    [
+        pytest.param(pod(worker=0).joined(), "PodDeleted", id="who has noticed nothing yet"),
+        pytest.param(pod(worker=0).ended(72, at=NOW - seconds(9)), "PodDeleted", id="who lost its crew by that"),
+        pytest.param(pod(worker=0).ended(3, at=NOW - seconds(9)), "UserError", id="who failed by itself"),
+    ],
+)
+def test_a_missing_pod_explains_the_symptoms_of_those_who_are_left(left: PodBuilder, cause: str) -> None:
+    verdict = first_failure(crew(left, desired=2), all_created=True, now=NOW)
+    assert verdict is not None
+    assert (verdict.cause, verdict.symptom) == (cause, False)
+    assert verdict.at <= NOW
+
+
 def test_a_missing_pod_is_a_failure_only_when_all_were_created() -> None:
     half = crew(pod(worker=0).joined(), desired=2)
     assert first_failure(half, all_created=False, now=NOW) is None
