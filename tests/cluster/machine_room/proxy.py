@@ -196,6 +196,8 @@ class FaultProxy:
             timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            # A list of more than 128 KiB would come compressed, to somebody who has not asked for that.
+            skip_auto_headers=("Accept-Encoding",),
             read_bufsize=2**20,
         )
         app = web.Application(client_max_size=_BIGGEST_BODY)
