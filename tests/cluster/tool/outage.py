@@ -31,6 +31,8 @@ def kill(paths: Paths, name: str, *, unplugged: bool = True) -> None:
         left = processes.naming(paths.node(name)) | cgroups.processes(ours, name)
         if not left:
             return
+        # A launcher that saw its training process die some milliseconds before itself would still tell its crew.
+        processes.freeze(left)
         processes.stop(left, patience=0)
     raise ToolError(f"processes of {name} survive SIGKILL: {sorted(left)}")
 

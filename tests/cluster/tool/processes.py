@@ -127,6 +127,12 @@ def stop(pids: set[int], *, patience: float) -> None:
             time.sleep(0.02)
 
 
+def freeze(pids: set[int]) -> None:
+    """Stop processes where they are: none can react any more to what becomes of another."""
+    for pid in pids:
+        _signal(pid, signal.SIGSTOP)
+
+
 def naming(folder: Path) -> set[int]:
     """Return every process of a cluster whose command line names this folder: components, shims and their helpers."""
     mark = f"{folder}/".encode()

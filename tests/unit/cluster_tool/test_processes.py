@@ -1,13 +1,15 @@
 """Components outlive the tool, are found again, and say why they failed. The processes here are real."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.tool.errors import ToolError
-from tests.cluster.tool.processes import Component, Processes, start_time
+from tests.cluster.tool.processes import Component, Processes, naming, start_time
+from tests.cluster.tool.shell import which
 
 ENDLESS = ("tail", "-f", "/dev/null")
 
@@ -85,3 +87,24 @@ def test_the_log_of_the_last_run_is_kept(running: Processes, tmp_path: Path) -> 
 
     assert (tmp_path / "log" / "it.previous.log").read_text() == "first\n"
     assert (tmp_path / "log" / "it.log").read_text() == "second\n"
+
+
+def test_only_programs_of_the_cluster_are_found_by_the_folder_that_they_name(tmp_path: Path) -> None:
+    """An editor names it as well, and belongs to whoever works here; so does another node, with a longer name."""
+    files = [tmp_path / node / "config" for node in ("node1", "node10")]
+    for file in files:
+        file.parent.mkdir()
+        file.touch()
+    for name in ("kubelet", "editor"):
+        (tmp_path / name).symlink_to(which("tail"))
+    wanted, *others = [
+        subprocess.Popen([tmp_path / name, "-f", file]) for name in ("kubelet", "editor") for file in files
+    ]
+    try:
+        found = naming(tmp_path / "node1")
+    finally:
+        for process in (wanted, *others):
+            process.kill()
+            process.wait()
+
+    assert found == {wanted.pid}
