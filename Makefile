@@ -62,6 +62,9 @@ bench: venv  ## measure the operator against a bare client on the same API serve
 scale: venv  ## measure a large job's restart on fake nodes, five times
 	REGATTA_SCALE_ROUNDS=5 $(PYTEST) --capture=no tests/scale $(ARGS)
 
+chaos: venv  ## break everything around running jobs (ARGS="--seed 7 --minutes 5 --jobs 50")
+	$(BIN)/python -m tests.chaos $(ARGS)
+
 demo: venv  ## bring up a cluster, install Regatta and train the example to its end
 	$(BIN)/python -m tests.demo $(ARGS)
 

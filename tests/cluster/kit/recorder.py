@@ -24,6 +24,8 @@ class PodRecorder:
         self._stop = threading.Event()
         self._trouble = ""
         self._uids: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+        self._living: dict[str, dict[str, Any]] = {}
+        self._bound: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
@@ -42,6 +44,15 @@ class PodRecorder:
         if self._trouble:
             raise AssertionError(f"the watch of pods broke, its record is not complete: {self._trouble}")
         return dict(self._uids)
+
+    def living(self, job: str = "") -> list[dict[str, Any]]:
+        """Pods that exist now, of one job or of all, as the watch told them last."""
+        pods = tuple(self._living.values())
+        return [pod for pod in pods if job in {"", pod["metadata"]["labels"]["regatta.dev/job"]}]
+
+    def ever_on(self, node: str) -> dict[str, dict[str, Any]]:
+        """Pods by uid that have ever been bound to a node."""
+        return dict(self._bound[node])
 
     def _run(self) -> None:
         try:
@@ -64,3 +75,10 @@ class PodRecorder:
         if "regatta.dev/job" in labels:
             key = (labels["regatta.dev/job"], labels["regatta.dev/attempt"], labels["regatta.dev/worker"])
             self._uids[key].add(meta["uid"])
+            node = event["object"]["spec"].get("nodeName")
+            if node:
+                self._bound[node][meta["uid"]] = event["object"]
+            if event["type"] == "DELETED":
+                self._living.pop(meta["uid"], None)
+            else:
+                self._living[meta["uid"]] = event["object"]
