@@ -37,7 +37,7 @@ class Starter:
     def specs(self, order: Order) -> Tuple[List[Spec], str]:
         """What to start, and a warning for the user (or "")."""
         places = [
-            Place(self._config, local_rank, order.generation, order.master, order.restarts)
+            Place(self._config, local_rank, order.generation, order.master, order.restarts, order.peers)
             for local_rank in range(self._config.processes)
         ]
         if self._run_once:
