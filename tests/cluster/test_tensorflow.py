@@ -55,6 +55,17 @@ def test_two_workers_fit_as_one_and_go_on_from_a_checkpoint_after_a_kill(playgro
         assert facts["evaluated"] == pytest.approx(reference["evaluated"], abs=1e-5)
 
 
+def test_without_the_repair_keras_fails_as_it_does_elsewhere(playground: Playground) -> None:
+    # As long as this holds, the version of the image needs the repair.
+    unrepaired = tensorflow("unrepaired").workers(2).budget(0).source(train=program("keras_fit"))
+    playground.apply(unrepaired.env(EPOCHS="1", REGATTA_KERAS_REPAIR="0"))
+
+    status = playground.wait_phase("unrepaired", "Failed", timeout=PATIENCE)
+
+    assert status["reason"] == "UserError"
+    assert "PerReplica" in "".join(logs(playground, "unrepaired"))
+
+
 ALONE = """
 import keras, numpy
 model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
