@@ -70,7 +70,7 @@ facts = {
     "replicas": strategy.num_replicas_in_sync,
     "counted": float(replicas),
     "numbers": float(numbers),
-    "loss": history.history["loss"][-1],
+    "loss": history.history.get("loss", [None])[-1],
     "evaluated": model.evaluate(data, verbose=0),
     "weights": numpy.concatenate([weight.ravel() for weight in model.get_weights()]).tolist(),
     "xla": os.environ.get("TF_XLA_FLAGS", ""),
