@@ -18,8 +18,8 @@ def install(environ: MutableMapping[str, str]) -> None:
     framework = environ.get("REGATTA_FRAMEWORK", "")
     if "REGATTA_GENERATION" not in environ or framework not in ("PyTorch", "TensorFlow"):
         return
-    nested = INSIDE in environ
-    environ.setdefault(INSIDE, str(os.getpid()))
+    here = str(os.getpid())
+    nested = environ.setdefault(INSIDE, here) != here  # a program that executes itself anew is still the same
     from regatta_runtime.hooks.imports import after_import
 
     if framework == "TensorFlow" and _number(environ, "REGATTA_WORKERS") > 1 and _on(environ, REPAIR_SWITCH):

@@ -62,6 +62,12 @@ def training(crew: Crew, program: str, **variables: str) -> Crew:
 
 
 ALONE = "import torch; torch.optim.Optimizer().step(); torch.optim.Optimizer().step()"
+AGAIN = """
+import os, sys
+if "AGAIN" not in os.environ:
+    os.environ["AGAIN"] = "1"
+    os.execv(sys.executable, [sys.executable, __file__])
+"""
 TOGETHER = "import torch; torch.distributed.init_process_group({}); torch.optim.Optimizer().step()"
 
 
@@ -82,6 +88,12 @@ def test_a_group_of_another_size_is_told_with_both_sizes(crew: Crew) -> None:
     training(crew.of(1, 3), TOGETHER.format(2))
     assert crew.wait() == [78]
     assert "in a group of 2, but the job has 3 training processes" in crew.launchers[0].termination()["message"]
+
+
+def test_a_program_that_executes_itself_anew_is_looked_at_as_well(crew: Crew) -> None:
+    lay(crew.folder, TORCH)
+    training(crew.of(1, 2), AGAIN + ALONE)
+    assert crew.wait() == [78]
 
 
 def test_gpus_that_the_program_cannot_see_are_told(crew: Crew) -> None:
