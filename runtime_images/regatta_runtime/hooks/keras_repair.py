@@ -13,7 +13,9 @@ from types import ModuleType
 from typing import Any, Tuple
 
 MODULE = "keras.src.backend.tensorflow.trainer"
-FIRST, AFTER = (3, 6), (3, 16)  # the first and one after the last in which it was seen (3.6, 3.9, 3.12, 3.14, 3.15)
+# The first version and the one after the last in which it was seen; the repair was compared with MirroredStrategy in
+# 3.6 to 3.12, 3.14 and 3.15.
+FIRST, AFTER = (3, 6), (3, 16)
 
 
 def affected(version: str) -> bool:
