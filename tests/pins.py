@@ -21,6 +21,8 @@ CUDA: Final = (
     "nvidia-nvshmem-cu13",
     "triton",
 )
+# TensorFlow names it for its own build.
+UNUSED: Final = ("libclang",)
 
 
 def pin(target: str, *, source: str, options: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> None:
@@ -48,6 +50,9 @@ def main() -> None:
     wanted = f"{IMAGES}/pytorch/requirements.in"
     pin(f"{IMAGES}/pytorch/requirements.txt", source=wanted)
     pin(f"{IMAGES}/pytorch/requirements-cpu.txt", source=wanted, without=CUDA)
+    for build in ("", "-cpu"):
+        wanted = f"{IMAGES}/tensorflow/requirements{build}"
+        pin(f"{wanted}.txt", source=f"{wanted}.in", without=UNUSED)
 
 
 if __name__ == "__main__":

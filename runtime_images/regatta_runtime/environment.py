@@ -37,6 +37,7 @@ class Config(NamedTuple):
     fatal_exit_codes: FrozenSet[int]
     fatal_oom: bool
     checkpoint_dir: str
+    compile: bool
     metrics_port: int
     log_prefix: bool
     run_once: Optional[bool]
@@ -76,6 +77,7 @@ def load(environ: Mapping[str, str]) -> Config:
         fatal_exit_codes=read("FATAL_EXIT_CODES", _codes, frozenset()),
         fatal_oom=read("FATAL_OOM", _switch, False),
         checkpoint_dir=read("CHECKPOINT_DIR", str, ""),
+        compile=read("COMPILE", _switch, False),
         metrics_port=read("METRICS_PORT", _whole(0, 65535), 9464),
         log_prefix=read("LOG_PREFIX", _switch, True),
         run_once=read("RUN_ONCE", _switch, None),

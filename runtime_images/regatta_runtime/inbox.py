@@ -12,6 +12,7 @@ from regatta_runtime.loop import READ, Loop
 
 DATAGRAM_LIMIT = 4096
 BATCH = 64
+REFUSAL_LIMIT = 900  # characters: with what the launcher says around it, a message between launchers
 
 Number = Union[int, float]
 
@@ -35,6 +36,8 @@ class Inbox:
         self._ranks = ranks
         self._newest: Dict[int, Progress] = {}
         self._moved: Set[int] = set()  # ranks that have reported a step in this generation
+        self._refusal = ""
+        self._sock: Optional[socket.socket] = None
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         name = "regatta-" + os.urandom(12).hex()
         try:
@@ -50,13 +53,19 @@ class Inbox:
     def begin_generation(self) -> None:
         """Take the next step of each rank for a new one: a restarted training does some steps again."""
         self._moved.clear()
+        self._refusal = ""
 
     def newest(self) -> Progress:
         """The lowest reporting rank's last word; empty before there is one."""
         return self._newest[min(self._newest)] if self._newest else Progress()
 
+    def refusal(self) -> str:
+        """Why the hooks in some process of this generation did not let it train; empty when they did."""
+        self._ready(READ)  # what a process said before it ended may still wait here when its end is noticed
+        return self._refusal
+
     def _ready(self, mask: int) -> None:
-        for _ in range(BATCH):
+        for _ in range(BATCH if self._sock is not None else 0):
             try:
                 data = self._sock.recv(DATAGRAM_LIMIT)
             except OSError:
@@ -69,6 +78,10 @@ class Inbox:
     def _take(self, raw: Dict[str, Any]) -> None:
         rank = raw.get("rank")
         if not isinstance(rank, int) or rank not in self._ranks:
+            return
+        refusal = raw.get("refusal")
+        if isinstance(refusal, str):
+            self._refusal = self._refusal or refusal[:REFUSAL_LIMIT]
             return
         old = self._newest.get(rank, Progress())
         step, total, epoch = (_sane(raw.get(key)) for key in ("step", "totalSteps", "epoch"))

@@ -10,6 +10,7 @@ import signal
 from typing import Any, Callable, Dict, Optional, Sequence
 
 from regatta_runtime import early, family, oom, termination
+from regatta_runtime.blame import blame, signal_name
 from regatta_runtime.crew.link import Link
 from regatta_runtime.crew.messages import (
     COORDINATOR_LOST,
@@ -20,18 +21,18 @@ from regatta_runtime.crew.messages import (
     IDLE,
     JOIN_TIMEOUT,
     LEAVING,
-    OOM_KILLED,
     RUN,
     RUNNING,
     STOP,
-    USER_ERROR,
     WAIT,
     Failure,
     Order,
     Report,
     Verdict,
 )
+from regatta_runtime.crew.ports import Offer
 from regatta_runtime.environment import Config
+from regatta_runtime.frameworks import WITH_PEERS
 from regatta_runtime.hosting import Host
 from regatta_runtime.inbox import Inbox
 from regatta_runtime.loop import Loop, Timer
@@ -60,6 +61,7 @@ class Launcher:
         self._reaper = Reaper(loop)
         self._inbox = Inbox(loop, ranks=range(config.worker * config.processes, (config.worker + 1) * config.processes))
         self._starter = Starter(config=config, command=command, progress=self._inbox.name)
+        self._offer = Offer(config.metrics_port, config.coordinator[1]) if config.framework in WITH_PEERS else None
         self._state = IDLE
         self._order = Order(WAIT, version=0)
         self._generation = 0  # the last one acted on
@@ -143,6 +145,8 @@ class Launcher:
             seen=self._order.version,
             failure=self._failure,
             failed_ago=self._loop.now() - self._failed_at if self._failure else 0.0,
+            address=self._link.local_address if self._offer else "",
+            port=self._offer.current() if self._offer and self._state == IDLE else 0,
         ).to_bytes()
 
     def _follow(self, order: Order) -> None:
@@ -165,6 +169,8 @@ class Launcher:
         self._generation, self._failure, self._state = order.generation, None, RUNNING
         self._oom_kills = oom.kills()
         self._inbox.begin_generation()
+        if self._offer is not None:
+            self._offer.take()
         specs, warning = self._starter.specs(order)
         self._left = len(specs)
         config = self._config
@@ -201,20 +207,19 @@ class Launcher:
         if exited.exit_code != 0:
             if self._state != RUNNING or self._told_to_stop or self._verdict is not None:
                 return
-            cause, text = USER_ERROR, f"exited with code {exited.exit_code}"
-            if exited.signal is not None:
-                text = f"was killed by {_signal_name(exited.signal)}"
-            if exited.signal == signal.SIGKILL and oom.kills() > self._oom_kills:
-                cause, text = OOM_KILLED, "was killed because the container ran out of memory"
-            who = f"rank {exited.rank}" if exited.rank is not None else "the command"
-            words = f": {exited.words}" if exited.words else ""
+            cause, text = blame(
+                exited,
+                worker=self._config.worker,
+                out_of_memory=oom.kills() > self._oom_kills,
+                refusal=self._inbox.refusal(),
+            )
             self._failed_at = exited.at
             self._fail(
                 rank=exited.rank,
                 exit_code=exited.exit_code,
                 signum=exited.signal,
                 cause=cause,
-                text=f"{who} on worker {self._config.worker} {text}{words}",
+                text=text,
                 clock=exited.clock,
             )
             self._link.report()
@@ -288,7 +293,7 @@ class Launcher:
                 self._wind_down(self._own_grace())
             return
         self._told_to_stop = True
-        self._say(f"{_signal_name(signum)}: passing it on and ending")
+        self._say(f"{signal_name(signum)}: passing it on and ending")
         self._write_last_words()
         self._link.report()
         self._wind_down(self._own_grace(), signum=signum)
@@ -385,10 +390,3 @@ class Launcher:
         self._say(self._waiting_for())
         self._word_at = min(2 * self._word_at, 300.0)
         self._loop.later(self._word_at, self._tell_waiting)
-
-
-def _signal_name(signum: int) -> str:
-    try:
-        return signal.Signals(signum).name
-    except ValueError:
-        return f"signal {signum}"

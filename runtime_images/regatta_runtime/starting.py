@@ -13,7 +13,9 @@ from regatta_runtime.frameworks.place import Place, threads
 from regatta_runtime.processes import Spec
 from regatta_runtime.progress import SOCKET_VARIABLE
 
-RUNTIME_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PACKAGE = os.path.dirname(os.path.abspath(__file__))
+RUNTIME_FOLDER = os.path.dirname(_PACKAGE)
+HOOKS_FOLDER = os.path.join(_PACKAGE, "hooks", "site")  # holds nothing but a sitecustomize
 # The launcher's own: what commands the crew is no business of the training program.
 PRIVATE = ("REGATTA_TOKEN",)
 
@@ -29,7 +31,7 @@ class Starter:
         self._base = {k: v for k, v in os.environ.items() if k not in PRIVATE}
         self._base.setdefault("PYTHONUNBUFFERED", "1")  # or a process's lines would come in lumps, or not at all
         path = self._base.get("PYTHONPATH", "")
-        self._base["PYTHONPATH"] = os.pathsep.join([RUNTIME_FOLDER, *([path] if path else [])])
+        self._base["PYTHONPATH"] = os.pathsep.join([HOOKS_FOLDER, RUNTIME_FOLDER, *([path] if path else [])])
         if progress:
             self._base[SOCKET_VARIABLE] = progress
         self.mark = os.urandom(12).hex()
@@ -37,7 +39,7 @@ class Starter:
     def specs(self, order: Order) -> Tuple[List[Spec], str]:
         """What to start, and a warning for the user (or "")."""
         places = [
-            Place(self._config, local_rank, order.generation, order.master, order.restarts)
+            Place(self._config, local_rank, order.generation, order.master, order.restarts, order.peers)
             for local_rank in range(self._config.processes)
         ]
         if self._run_once:

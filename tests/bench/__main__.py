@@ -52,7 +52,7 @@ class Measure(Protocol):
 
 def training(cluster: tool.Cluster, measure: Measure, *, rounds: int) -> list[Result]:
     """Install the chart and measure crews in a namespace of their own."""
-    images = tool.ensure_images(cluster)
+    images = tool.ensure_images(cluster, ("operator", "runtime", "pytorch"))
     release.install(cluster, images)
     api = Api(kubeconfig=cluster.kubeconfig, context=cluster.context)
     namespace = f"bench-{uuid.uuid4().hex[:8]}"

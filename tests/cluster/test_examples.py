@@ -30,8 +30,9 @@ def train(place: Playground, example: str) -> str:
     return place.log(place.pods(name)[0]["metadata"]["name"])
 
 
-def test_the_digits_are_learned_to_the_accuracy_that_the_example_states(playground: Playground) -> None:
-    log = train(playground, "pytorch-digits")
+@pytest.mark.parametrize("example", ["pytorch-digits", "tensorflow-digits"])
+def test_the_digits_are_learned_to_the_accuracy_that_the_example_states(playground: Playground, example: str) -> None:
+    log = train(playground, example)
 
     [accuracy] = re.findall(r"test accuracy: (\d\.\d+)", log)
     assert float(accuracy) >= 0.95

@@ -39,7 +39,7 @@ def run(*, context: str | None) -> None:
     with step(1, "a Kubernetes cluster"):
         cluster = tool.ensure_cluster(context=context)
     with step(2, "the images of this work tree"):
-        images = tool.ensure_images(cluster)
+        images = tool.ensure_images(cluster, ("operator", "runtime", "pytorch"))
     with step(3, "helm upgrade --install regatta charts/regatta"):
         release.install(cluster, images)
     api = Api(kubeconfig=cluster.kubeconfig, context=cluster.context)

@@ -87,13 +87,10 @@ NOT_YET: Final = (
     Unavailable(
         path="framework",
         asks=Asks.BY_ITS_VALUE,
-        which=("TensorFlow", "Keras", "Horovod"),
-        instead="use PyTorch or Custom",
+        which=("Keras", "Horovod"),
+        instead="use PyTorch, TensorFlow or Custom",
     ),
     Unavailable(path="kerasBackend", instead="leave it out"),
-    Unavailable(
-        path="compile", asks=Asks.BY_ITS_VALUE, which=(True,), instead="leave it out, or compile in the program itself"
-    ),
     Unavailable(
         path="preprocessing",
         asks=Asks.BY_ANY_PART,

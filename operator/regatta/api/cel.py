@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from regatta.api import reserved
+from regatta.api import rules as python
 from regatta.api.available import NOT_YET
 from regatta.api.spec import TrainingJobSpec
 
@@ -113,6 +114,24 @@ _OF_THE_JOB: Final = (
         field="kerasBackend",
         rule="!has(self.kerasBackend) || self.framework == 'Keras'",
         message="belongs to framework Keras; leave it out",
+    ),
+    Rule(
+        at="spec",
+        field="compile",
+        rule="!self.compile || self.framework == 'TensorFlow'",
+        message=python.COMPILE,
+    ),
+    Rule(
+        at="spec",
+        field="processesPerWorker",
+        rule="!has(self.processesPerWorker) || self.processesPerWorker == 1 || self.framework != 'TensorFlow'",
+        message=python.ONE_PROCESS,
+    ),
+    Rule(
+        at="spec",
+        field="runtime",
+        rule="self.runtime != 'Off' || self.workers == 1 || self.framework != 'TensorFlow'",
+        message=python.LAUNCHED,
     ),
     Rule(
         at="spec",

@@ -13,13 +13,29 @@ from regatta.api.quantity import parse_quantity
 from regatta.api.spec import Checkpoint, Framework, Runtime, Source, TrainingJobSpec
 
 __all__ = [
+    "COMPILE",
+    "LAUNCHED",
     "MAX_INLINE_BYTES",
+    "ONE_PROCESS",
     "mount_problems",
     "resource_problems",
     "variable_problems",
     "violations",
     "volume_problems",
 ]
+
+ONE_PROCESS: Final = (
+    "with framework TensorFlow one process drives all GPUs of its worker (MirroredStrategy); leave it out, and write "
+    "more workers for more processes"
+)
+LAUNCHED: Final = (
+    "with framework TensorFlow and more than one worker the runtime computes TF_CONFIG; leave out runtime: Off, or use "
+    "framework Custom with a program that finds the other workers itself"
+)
+COMPILE: Final = (
+    "needs framework TensorFlow, where XLA takes over without a change of the code; leave it out, and compile in the "
+    "program itself, such as model = torch.compile(model)"
+)
 
 MAX_INLINE_BYTES: Final = 900_000
 """A ConfigMap holds 1 MiB, its own names and metadata included."""
@@ -74,6 +90,17 @@ def _program(spec: TrainingJobSpec) -> Iterator[Problem]:
         yield Problem("spec.image", "an image's name holds no space; write one such as registry.example.com/app:1.0")
     if spec.keras_backend is not None and spec.framework is not Framework.KERAS:
         yield Problem("spec.kerasBackend", "belongs to framework Keras; leave it out")
+    if spec.framework is Framework.TENSORFLOW:
+        yield from _tensorflow(spec)
+    elif spec.compile:
+        yield Problem("spec.compile", COMPILE)
+
+
+def _tensorflow(spec: TrainingJobSpec) -> Iterator[Problem]:
+    if spec.processes > 1:
+        yield Problem("spec.processesPerWorker", ONE_PROCESS)
+    if spec.runtime is Runtime.OFF and spec.workers > 1:
+        yield Problem("spec.runtime", LAUNCHED)
 
 
 def _source(source: Source) -> Iterator[Problem]:

@@ -97,9 +97,10 @@ FAILURE_CAUSES: Final = (
     Cause.NODE_SHUTDOWN,
     Cause.ADMISSION_REJECTED,
     Cause.POD_DELETED,
+    Cause.CONFIG_ERROR,
     Cause.STALLED,
 )
-"""Causes by which an attempt fails; the others hinder a job from starting, or end it at once."""
+"""Causes by which an attempt fails; the others hinder a job from starting, or end it at once. ConfigError does both."""
 
 
 class FailureAction(enum.StrEnum):

@@ -123,6 +123,8 @@ def _cause(
         return Cause.NODE_LOST, f"node {pod.node} lost sight of {who}: {trainer.termination_message or pod.message}"
     if trainer.terminated_reason in {"StartError", "ContainerCannotRun"}:
         return Cause.USER_ERROR, f"{who}: {cannot_start(trainer.termination_message)}"
+    if report is not None and report.cause == Cause.CONFIG_ERROR and trainer.exit_code != 0:
+        return Cause.CONFIG_ERROR, report.message or f"{who} cannot train as the job asks"
     if report is not None and report.message:
         return Cause.USER_ERROR, report.message
     if report is not None and report.outcome == TOLD_TO_STOP:

@@ -15,8 +15,8 @@ __all__ = ["COUNTED", "FATAL", "decisive_rule", "fails", "fatal_exit_codes", "is
 COUNTED: Final = frozenset({Cause.USER_ERROR, Cause.OOM_KILLED, Cause.STALLED, Cause.CREATE_ERROR})
 """Causes that spend restart.maxRestarts. What the cluster does to a job (a lost node, a preemption) spends nothing."""
 
-FATAL: Final = frozenset({Cause.INVALID_SPEC, Cause.INVALID_IMAGE_NAME})
-"""Causes that another attempt cannot heal."""
+FATAL: Final = frozenset({Cause.INVALID_SPEC, Cause.INVALID_IMAGE_NAME, Cause.CONFIG_ERROR})
+"""Causes that another attempt cannot heal. A ConfigError that only hinders an attempt from starting is no failure."""
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 300.0

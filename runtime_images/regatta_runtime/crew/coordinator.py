@@ -19,6 +19,7 @@ from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 from regatta_runtime.crew.messages import (
     COMMAND_NOT_EXECUTABLE,
     COMMAND_NOT_FOUND,
+    CONFIG_ERROR,
     CREW_EXIT_CODE,
     END,
     FAILURES_KEPT,
@@ -72,7 +73,7 @@ class Rules(NamedTuple):
             return failure.exit_code in self.fatal_exit_codes
         if failure.cause == OOM_KILLED:
             return self.fatal_oom
-        return failure.cause in (COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE)
+        return failure.cause in (COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE, CONFIG_ERROR)
 
 
 class _Seat:
@@ -85,6 +86,7 @@ class _Seat:
         self.heard_at = now
         self.left_at: Optional[float] = None
         self.reached_at = ""  # worker 0's address as this worker's connection sees it
+        self.address, self.port = report.address, report.port  # the worker's own, for the next generation
 
 
 class Coordinator:
@@ -109,6 +111,7 @@ class Coordinator:
         seat.heard_at, seat.left_at = now, None
         seat.reached_at = address or seat.reached_at
         seat.state, seat.generation = report.state, report.generation
+        seat.address, seat.port = report.address, report.port or seat.port
         failure = report.failure
         known = any(f.worker == report.worker for _, f in self._failed)
         if failure and not known and self.phase in (RUNNING, STOPPING) and failure.generation == self.order.generation:
@@ -217,13 +220,20 @@ class Coordinator:
         generation = self.order.generation + 1
         self._account(now)
         self.phase, self._failed, self._began = RUNNING, [], now
-        self._give(RUN, generation=generation, master=(self._master_address(), self._pick_port()))
+        self._give(RUN, generation=generation, master=(self._master_address(), self._pick_port()), peers=self._peers())
 
     def _master_address(self) -> str:
         # Where the others' connections arrive is an address of worker 0 that is proven to be reachable; its own
         # host name may not resolve yet, and the same address for all ranks is what a script may compare.
         others = [self._seats[w].reached_at for w in sorted(self._seats) if w != 0 and self._seats[w].reached_at]
         return others[0] if others else "127.0.0.1"
+
+    def _peers(self) -> Tuple[str, ...]:
+        seats = [self._seats[worker] for worker in range(self.rules.workers)]
+        if len(seats) == 1 or not all(seat.port for seat in seats):
+            return ()
+        seats[0].address = self._master_address()  # its own connection goes over the loopback
+        return tuple(f"[{s.address}]:{s.port}" if ":" in s.address else f"{s.address}:{s.port}" for s in seats)
 
     def _stop(self, now: float) -> None:
         self.phase, self._deadline = STOPPING, now + self.rules.stop_limit
@@ -278,6 +288,7 @@ class Coordinator:
         *,
         generation: Optional[int] = None,
         master: Optional[Tuple[str, int]] = None,
+        peers: Tuple[str, ...] = (),
         note: str = "",
         verdict: Optional[Verdict] = None,
     ) -> None:
@@ -286,6 +297,7 @@ class Coordinator:
             version=self.order.version + 1,
             generation=self.order.generation if generation is None else generation,
             master=master or self.order.master,
+            peers=peers,
             note=note,
             verdict=verdict,
         )

@@ -54,6 +54,11 @@ class Link:
         threading.Thread(target=self._dial, name="regatta-dial", daemon=True).start()
         self._beat()
 
+    @property
+    def local_address(self) -> str:
+        """This machine's address on the way to the coordinator; empty where there is no connection."""
+        return self._sock.getsockname()[0] if self._sock is not None else ""
+
     def report(self) -> None:
         """Tell the coordinator of a change now."""
         if self._sock is None:

@@ -35,6 +35,7 @@ COMMAND_NOT_EXECUTABLE = "CommandNotExecutable"
 JOIN_TIMEOUT = "JoinTimeout"
 WORKER_LOST = "WorkerLost"
 COORDINATOR_LOST = "CoordinatorLost"
+CONFIG_ERROR = "ConfigError"  # image or program do not fit the job: the group or the devices are not what it asked for
 CREW_EXIT_CODE = 72  # the crew broke, whatever the user's program did
 
 
@@ -92,6 +93,8 @@ class Report(NamedTuple):
     seen: int  # the order version it has acted on
     failure: Optional[Failure] = None
     failed_ago: float = 0.0  # seconds since the failure; a duration, so that the clocks of two nodes need not agree
+    address: str = ""  # where the other workers can reach this one, as far as it knows
+    port: int = 0  # free there for the next generation; 0 from frameworks that need no port on every worker
 
     def to_bytes(self) -> bytes:
         """As the body of a request."""
@@ -104,6 +107,8 @@ class Report(NamedTuple):
             "seen": self.seen,
             "failure": self.failure.to_json() if self.failure else None,
             "failedAgo": round(self.failed_ago, 4),
+            "address": self.address,
+            "port": self.port,
         }
         return json.dumps(raw).encode()
 
@@ -128,6 +133,8 @@ class Report(NamedTuple):
             seen=_number(raw, "seen"),
             failure=Failure.from_json(failure) if failure else None,
             failed_ago=_seconds(raw, "failedAgo"),
+            address=_string(raw, "address"),
+            port=_number(raw, "port"),
         )
 
 
@@ -150,6 +157,7 @@ class Order(NamedTuple):
     version: int
     generation: int = 0
     master: Tuple[str, int] = ("", 0)
+    peers: Tuple[str, ...] = ()  # ADDRESS:PORT of every worker, of a generation whose launchers offer ports
     restarts: int = 0  # in place, in this attempt
     failures: Tuple[Failure, ...] = ()  # of earlier generations, newest last
     note: str = ""  # for people: whom it waits for
@@ -162,6 +170,7 @@ class Order(NamedTuple):
             "version": self.version,
             "generation": self.generation,
             "master": list(self.master),
+            "peers": list(self.peers),
             "restarts": self.restarts,
             "failures": [f.to_json() for f in self.failures],
             "note": self.note,
@@ -178,15 +187,19 @@ class Order(NamedTuple):
         """Read one; ValueError when it is not one."""
         raw = _object(data)
         master, failures, verdict = raw.get("master"), raw.get("failures"), raw.get("verdict")
+        peers = raw.get("peers")
         if raw.get("order") not in ORDERS or (raw["order"] == END) != isinstance(verdict, dict):
             raise ValueError("order: unknown")
         if not isinstance(master, list) or len(master) != 2 or not isinstance(failures, list):
             raise ValueError("not an order")
+        if not isinstance(peers, list) or not all(isinstance(peer, str) for peer in peers):
+            raise ValueError("peers: want strings")
         return cls(
             kind=raw["order"],
             version=_number(raw, "version"),
             generation=_number(raw, "generation"),
             master=(str(master[0]), int(master[1])),
+            peers=tuple(peers),
             restarts=_number(raw, "restarts"),
             failures=tuple(Failure.from_json(f) for f in failures),
             note=_string(raw, "note"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import FrozenSet, List, Tuple
+from typing import FrozenSet, List, Set, Tuple
 
 LOCAL_RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
 # In order of preference: below the usual ephemeral ports and above what services choose.
@@ -26,6 +26,25 @@ def fresh_port(used: FrozenSet[int] = frozenset()) -> int:
     with socket.socket() as sock:
         sock.bind(("", 0))
         return int(sock.getsockname()[1])
+
+
+class Offer:
+    """A worker's own port for the next generation: looked at again whenever it is offered, never used twice."""
+
+    def __init__(self, *used: int) -> None:
+        self._used: Set[int] = set(used)
+        self._port = 0
+
+    def current(self) -> int:
+        """A port that is free now; the same as before unless something took it meanwhile."""
+        if not self._port or not is_free(self._port):
+            self._port = fresh_port(frozenset(self._used))
+        return self._port
+
+    def take(self) -> None:
+        """A generation has begun on this port: the next one gets another."""
+        self._used.add(self._port)
+        self._port = 0
 
 
 def is_free(port: int) -> bool:

@@ -70,7 +70,8 @@ class Service:
     def _sync(self, connection: Connection, message: wire.Message) -> None:
         if connection in self._held:
             del self._held[connection]
-            self._send_order(connection, self._coordinator.current())
+            # It has seen this order: the list of all workers, the one part that grows with them, goes out once.
+            self._send_order(connection, self._coordinator.current()._replace(peers=()))
         if message.start[0] != "POST":
             _answer(connection, message, 405, b"POST a report")
             return

@@ -1,13 +1,14 @@
 """What each framework's training processes find in their environment: one module a framework, one table here.
 
-A module has `environment(place) -> dict`, for one process. To add a framework, write its module and name it below.
+A module has `environment(place) -> dict`, for one process. To add a framework, write its module and name it below;
+in WITH_PEERS too, if its processes listen in every worker and want a list of all.
 """
 
 from __future__ import annotations
 
-from typing import Callable, Dict
+from typing import Callable, Dict, FrozenSet
 
-from regatta_runtime.frameworks import custom, pytorch
+from regatta_runtime.frameworks import custom, pytorch, tensorflow
 from regatta_runtime.frameworks.place import Place
 
 Environment = Callable[[Place], Dict[str, str]]
@@ -15,4 +16,6 @@ Environment = Callable[[Place], Dict[str, str]]
 FRAMEWORKS: Dict[str, Environment] = {
     "Custom": custom.environment,
     "PyTorch": pytorch.environment,
+    "TensorFlow": tensorflow.environment,
 }
+WITH_PEERS: FrozenSet[str] = frozenset({"TensorFlow"})

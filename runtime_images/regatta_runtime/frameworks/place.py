@@ -15,6 +15,7 @@ class Place(NamedTuple):
     generation: int
     master: Tuple[str, int]  # where rank 0 can be reached
     restarts: int  # in place, before this generation
+    peers: Tuple[str, ...] = ()  # ADDRESS:PORT of every worker, for frameworks of `WITH_PEERS`
 
     @property
     def rank(self) -> int:

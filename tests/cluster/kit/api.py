@@ -18,6 +18,8 @@ _PREFIX = {
     "namespaces": "/api/v1",
     "nodes": "/api/v1",
     "podgroups": "/apis/scheduling.k8s.io/v1beta1",
+    "persistentvolumeclaims": "/api/v1",
+    "persistentvolumes": "/api/v1",
     "pods": "/api/v1",
     "resourcequotas": "/api/v1",
     "serviceaccounts": "/api/v1",

@@ -19,6 +19,7 @@ __all__ = ["CHART", "NAMESPACE", "RELEASE", "InstallError", "install", "paused"]
 CHART: Final = Path(__file__).resolve().parents[3] / "charts" / "regatta"
 RELEASE: Final = "regatta"
 NAMESPACE: Final = "regatta-system"
+_FRAMEWORKS: Final = {"PyTorch": "pytorch", "TensorFlow": "tensorflow"}
 
 
 class InstallError(Exception):
@@ -83,7 +84,7 @@ def _values(images: Mapping[str, tool.Image]) -> dict[str, Any]:
     return {
         "image": {"registry": "", **_image(images["operator"])},
         "runtimeImage": _image(images["runtime"]),
-        "frameworkImages": {"PyTorch": _image(images["pytorch"])},
+        "frameworkImages": {each: _image(images[name]) for each, name in _FRAMEWORKS.items() if name in images},
         # A tag that stays while its content changes would not roll the Deployment by itself.
         "podAnnotations": {"regatta.dev/build": images["operator"].key},
     }

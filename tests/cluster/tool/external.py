@@ -141,6 +141,8 @@ def _docker_built(name: str, *, progress: Progress) -> Image:
             file = REPO / images.dockerfile(name)
             index = os.environ.get("TORCH_INDEX")
             arguments = ["--build-arg", f"TORCH_INDEX={index}"] if name == "pytorch" and index else []
+            for argument, value in images.FOR_CPUS.get(name, {}).items():
+                arguments += ["--build-arg", f"{argument}={value}"]
             shell.run(["docker", "build", "--file", file, *arguments, "--tag", reference, REPO])
         key = shell.run(["docker", "image", "inspect", "--format", "{{.Id}}", reference]).strip()
         shell.run(["docker", "save", "--output", archive, reference])

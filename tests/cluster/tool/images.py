@@ -174,7 +174,9 @@ def _make_base(paths: Paths, archive: Path) -> None:
 def _make(name: str, paths: Paths, archive: Path) -> None:
     """Build an image from its own Dockerfile."""
     buildah = Buildah.of(paths)
-    arguments = {"BASE_IMAGE": _require_base(paths)} if "base" in RECIPES[name].on else {}
+    arguments = dict(FOR_CPUS.get(name, {}))
+    if "base" in RECIPES[name].on:
+        arguments["BASE_IMAGE"] = _require_base(paths)
     buildah.build(
         REPO / dockerfile(name),
         reference=reference(name),
@@ -210,6 +212,8 @@ def _require_base(paths: Paths) -> str:
     return _base()
 
 
+FOR_CPUS: Final[Mapping[str, Mapping[str, str]]] = {"tensorflow": {"REQUIREMENTS": "requirements-cpu.txt"}}
+"""Build arguments of images whose default is a build for GPUs."""
 _OWN_RUNTIME: Final = "runtime_images/regatta_runtime"
 
 RECIPES: Final[dict[str, Recipe]] = {
@@ -239,6 +243,12 @@ RECIPES: Final[dict[str, Recipe]] = {
             for file in ("Dockerfile", "requirements-cpu.txt", "requirements-stubs.txt", "cpu_stubs.py")
         ),
         make=_make_pytorch,
+        on=("base",),
+        hint="two minutes",
+    ),
+    "tensorflow": Recipe(
+        inputs=tuple(f"runtime_images/tensorflow/{file}" for file in ("Dockerfile", "requirements-cpu.txt")),
+        make=partial(_make, "tensorflow"),
         on=("base",),
         hint="two minutes",
     ),

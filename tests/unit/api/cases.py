@@ -548,17 +548,34 @@ BAD = (
         path="spec.deadlines.stalled",
         words=("needs the runtime", "leave it out"),
     ),
+    Bad(
+        title="compile where no framework compiles without a change of the code",
+        job=job(compile=True),
+        path="spec.compile",
+        words=("needs framework TensorFlow", "torch.compile"),
+    ),
+    Bad(
+        title="processes of TensorFlow, which drives all GPUs from one",
+        job=job(framework="TensorFlow", processesPerWorker=2),
+        path="spec.processesPerWorker",
+        words=("one process drives all GPUs", "leave it out"),
+    ),
+    Bad(
+        title="TensorFlow's workers without the runtime that tells them of each other",
+        job=job(framework="TensorFlow", runtime="Off", workers=2),
+        path="spec.runtime",
+        words=("TF_CONFIG", "leave out runtime: Off"),
+    ),
     # Not available yet
     *(
         Bad(title=f"{framework} for now", job=job(framework=framework), path="spec.framework", words=(words,))
-        for framework in ("TensorFlow", "Keras", "Horovod")
-        for words in (f"{framework} is not available yet; use PyTorch or Custom",)
+        for framework in ("Keras", "Horovod")
+        for words in (f"{framework} is not available yet; use PyTorch, TensorFlow or Custom",)
     ),
     *(
         Bad(title=f"{path} for now", job=job(**spec), path=f"spec.{path}", words=("not available yet",))
         for path, spec in (
             ("kerasBackend", {"framework": "Keras", "kerasBackend": "torch"}),
-            ("compile", {"compile": True}),
             ("preprocessing", {"preprocessing": {"batchSize": 64}}),
         )
     ),
@@ -569,6 +586,11 @@ GOOD = (
     Good(title="name of 63", job=job("a" * 63)),
     Good(title="name that begins with a digit", job=job("1a")),
     Good(title="Custom", job=job(framework="Custom", image="busybox:1.37", command=["sh", "-c", "true"])),
+    Good(
+        title="TensorFlow on every GPU of two workers, compiled",
+        job=job(framework="TensorFlow", workers=2, gpusPerWorker=8, processesPerWorker=1, compile=True),
+    ),
+    Good(title="TensorFlow without the runtime", job=job(framework="TensorFlow", runtime="Off", command=...)),
     Good(title="an image's own entrypoint", job=job(runtime="Off", command=..., image="registry.example/app:1")),
     Good(title="a gang and pods that stay", job=job(scheduling={"gang": "Native"}, cleanup="None")),
     Good(title="a name and no value", job=job(env=None, args=None, volumes=None, checkpoint=None, podTemplate=None)),

@@ -51,6 +51,12 @@ def message(**fields: object) -> str:
             id="image cannot start the command",
         ),
         pytest.param(
+            pod().ended(78, message=message(cause="ConfigError", message="rank 0 cannot train as this job asks")),
+            "ConfigError",
+            "rank 0 cannot train",
+            id="does not fit its job",
+        ),
+        pytest.param(
             pod().ended(72, message=message(message="mine")), "UserError", "mine", id="the code is the user's"
         ),
         pytest.param(

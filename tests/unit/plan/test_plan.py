@@ -208,6 +208,13 @@ class TestAFailedAttempt:
         assert (decision.status.phase, decision.status.reason) == (Phase.FAILED, "UserError")
         assert "0 of 0 restarts" in decision.status.message
 
+    def test_of_a_program_that_does_not_fit_the_job_ends_it_without_another_attempt(self) -> None:
+        told = report(cause="ConfigError", message="rank 0 trains alone")
+        failed = pod(worker=0).ended(78, message=told)
+        decision = plan(running(job()).obj(), observed(failed, pod(worker=1).joined()), NOW)
+        assert (decision.status.phase, decision.status.reason) == (Phase.FAILED, "ConfigError")
+        assert "rank 0 trains alone" in decision.status.message
+
     def test_restarts_in_place_and_attempts_share_one_budget(self) -> None:
         training = running(job().max_restarts(3))
         pods = [pod(worker=w).ended(1, message=report(message="again", restarts=2)) for w in (0, 1)]

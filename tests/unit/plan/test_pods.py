@@ -133,6 +133,19 @@ def test_without_the_runtime_the_command_is_left_alone_and_the_group_is_in_the_e
     }
 
 
+def test_tensorflow_is_compiled_by_the_launcher_or_without_one_by_the_pods_environment() -> None:
+    launched = env(body(job(framework="TensorFlow", workers=2, compile=True)))
+    assert launched["REGATTA_COMPILE"] == "1"
+    assert launched.keys().isdisjoint({"TF_CONFIG", "TF_XLA_FLAGS"})
+    alone = job(framework="TensorFlow", workers=1, runtime="Off", compile=True)
+    assert env(body(alone))["TF_XLA_FLAGS"] == "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"
+    own = job(
+        framework="TensorFlow", workers=1, runtime="Off", compile=True, env=[{"name": "TF_XLA_FLAGS", "value": "x"}]
+    )
+    assert env(body(own))["TF_XLA_FLAGS"] == "x"
+    assert "REGATTA_COMPILE" not in env(body(job(framework="TensorFlow")))
+
+
 def test_a_checkpoint_volume_is_mounted_where_the_program_is_told() -> None:
     pod = body(job(checkpoint={"volume": {"persistentVolumeClaim": {"claimName": "c"}}, "path": "/ckpt"}))
     assert {"name": "regatta-checkpoint", "persistentVolumeClaim": {"claimName": "c"}} in pod["spec"]["volumes"]

@@ -61,6 +61,8 @@ class Stage:
         member: str = "",
         cause: str = "UserError",
         shape: tuple[int, int, int] | None = None,
+        host: str = "",
+        port: int = 0,
     ) -> Stage:
         failure = Failure(generation, worker, worker, exit_code, None, cause, "words") if exit_code else None
         report = Report(
@@ -72,6 +74,8 @@ class Stage:
             seen=0,
             failure=failure,
             failed_ago=ago,
+            address=host,
+            port=port,
         )
         self.coordinator.hear(report, address=f"10.0.0.{worker}", now=self.now)
         return self
@@ -134,6 +138,29 @@ def test_a_long_list_of_missing_workers_is_cut() -> None:
 def test_the_others_are_sent_where_worker_0_is_known_to_be_reachable() -> None:
     assert Stage(workers=3).all().coordinator.order.master == ("10.0.0.1", 20_000)
     assert Stage(workers=1).all().coordinator.order.master == ("127.0.0.1", 20_000)
+
+
+def test_where_all_offer_ports_all_are_told_of_all_and_of_new_ones_in_the_next_generation() -> None:
+    stage = Stage(workers=3)
+    for worker, host in enumerate(("127.0.0.1", "10.0.0.8", "fd00::9")):
+        stage.hear(worker, host=host, port=7000 + worker)
+    # Of itself worker 0 knows only the loopback; the others have proven where it is reached.
+    assert stage.coordinator.order.peers == ("10.0.0.1:7000", "10.0.0.8:7001", "[fd00::9]:7002")
+    stage.all(RUNNING, 1).hear(1, FAILED, 1, exit_code=1)
+    assert (stage.order, stage.coordinator.order.peers) == (STOP, ())
+    for worker, host in enumerate(("127.0.0.1", "10.0.0.8", "fd00::9")):
+        stage.hear(worker, IDLE, 1, host=host, port=8000 + worker)
+    assert stage.coordinator.order.peers == ("10.0.0.1:8000", "10.0.0.8:8001", "[fd00::9]:8002")
+
+
+def test_nobody_is_listed_where_launchers_offer_no_ports_or_one_is_alone() -> None:
+    assert Stage(workers=3).all().coordinator.order.peers == ()
+    assert Stage(workers=1).hear(0, port=7000).coordinator.order.peers == ()
+
+
+def test_a_program_that_does_not_fit_its_job_is_not_started_again() -> None:
+    stage = running(restarts=3).fail(1, 1, cause="ConfigError")
+    assert stage.order == END
 
 
 def test_a_launcher_that_vanishes_while_others_join_may_be_replaced() -> None:

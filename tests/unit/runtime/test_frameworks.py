@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 from tests.unit.runtime.crew import RUNTIME, Crew
 
@@ -63,6 +64,56 @@ def test_custom_processes_find_the_common_numbers_and_nothing_of_torch(crew: Cre
     assert not [name for name in mine if "TORCH" in name]
 
 
+def clusters(crew: Crew) -> dict[int, dict[str, Any]]:
+    return {rank: json.loads(env["TF_CONFIG"]) for rank, env in environments(crew).items() if "TF_CONFIG" in env}
+
+
+def test_tensorflow_workers_find_all_others_and_their_own_place(crew: Crew) -> None:
+    crew.of(3).script(SHOW).env(REGATTA_FRAMEWORK="TensorFlow").start()
+    assert crew.wait() == [0, 0, 0]
+    found = clusters(crew)
+    assert {rank: config["task"] for rank, config in found.items()} == {
+        worker: {"type": "worker", "index": worker} for worker in range(3)
+    }
+    [addresses] = {tuple(config["cluster"]["worker"]) for config in found.values()}
+    assert [config["cluster"].keys() for config in found.values()] == [{"worker"}] * 3
+    assert len(set(addresses)) == 3
+    assert all(address.startswith("127.0.0.1:") for address in addresses)
+
+
+def test_tensorflow_workers_meet_at_free_ports_and_at_others_in_each_generation(crew: Crew) -> None:
+    listen = """
+        import json, socket
+        config = json.loads(os.environ["TF_CONFIG"])
+        host, port = config["cluster"]["worker"][rank].split(":")
+        server = socket.socket()
+        server.bind((host, int(port)))
+        say(f"MINE {port}")
+        if generation == 1 and rank == 0: sys.exit(3)
+        if generation == 1: wait()
+    """
+    crew.of(2).script(listen).env(REGATTA_FRAMEWORK="TensorFlow").start()
+    assert crew.wait() == [0, 0]
+    ports = [line.split("MINE ")[1] for line in crew.output.splitlines() if "MINE " in line]
+    assert len(ports) >= 3  # the second worker of the first generation may be ended before it says a word
+    assert len(set(ports)) == len(ports)
+    assert str(crew.port) not in ports
+
+
+def test_one_tensorflow_worker_is_no_cluster(crew: Crew) -> None:
+    crew.of(1).script(SHOW).env(REGATTA_FRAMEWORK="TensorFlow").start()
+    assert crew.wait() == [0]
+    mine = environments(crew)[0]
+    assert "TF_CONFIG" not in mine
+    assert "TF_XLA_FLAGS" not in mine
+
+
+def test_compile_turns_xla_on_and_the_users_flags_have_the_last_word(crew: Crew) -> None:
+    crew.of(1).script(SHOW).env(REGATTA_FRAMEWORK="TensorFlow", REGATTA_COMPILE="1", TF_XLA_FLAGS="--mine").start()
+    assert crew.wait() == [0]
+    assert environments(crew)[0]["TF_XLA_FLAGS"] == "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit --mine"
+
+
 def test_the_users_own_settings_are_kept_and_the_crews_token_is_not_passed_on(crew: Crew) -> None:
     crew.of(1, 2).script(SHOW)
     crew.env(OMP_NUM_THREADS="7", PYTHONUNBUFFERED="x", PYTHONPATH=f"{RUNTIME}:/mine")
@@ -72,7 +123,8 @@ def test_the_users_own_settings_are_kept_and_the_crews_token_is_not_passed_on(cr
     mine = environments(crew)[0]
     assert (mine["OMP_NUM_THREADS"], mine["PYTHONUNBUFFERED"]) == ("7", "x")
     assert mine["TORCH_NCCL_ASYNC_ERROR_HANDLING"] == "3"
-    assert mine["PYTHONPATH"].split(os.pathsep) == [str(RUNTIME), str(RUNTIME), "/mine"]
+    hooks = RUNTIME / "regatta_runtime" / "hooks" / "site"
+    assert mine["PYTHONPATH"].split(os.pathsep) == [str(hooks), str(RUNTIME), str(RUNTIME), "/mine"]
     assert "REGATTA_TOKEN" not in mine
     assert crew.token not in json.dumps(mine)
 

@@ -34,6 +34,8 @@ REPORTS = st.builds(
     seen=NUMBERS,
     failure=st.none() | FAILURES,
     failed_ago=st.integers(0, 1000).map(lambda n: n / 4),
+    address=TEXT,
+    port=st.integers(0, 65535),
 )
 ORDERS = st.builds(
     Order,
@@ -41,6 +43,7 @@ ORDERS = st.builds(
     version=NUMBERS,
     generation=NUMBERS,
     master=st.tuples(TEXT, st.integers(0, 65535)),
+    peers=st.lists(TEXT, max_size=3).map(tuple),
     restarts=NUMBERS,
     failures=st.lists(FAILURES, max_size=3).map(tuple),
     note=TEXT,
@@ -78,6 +81,8 @@ GOOD = json.loads(Report(0, "a", (1, 2, 1), IDLE, 0, 0).to_bytes())
         {"failedAgo": "now"},
         {"failure": "none"},
         {"failure": {"generation": 1}},
+        {"port": "20000"},
+        {"address": None},
     ],
     ids=str,
 )

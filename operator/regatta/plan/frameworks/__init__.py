@@ -8,11 +8,13 @@ from regatta.api import spec as api
 from regatta.plan.frameworks.base import Framework
 from regatta.plan.frameworks.custom import Custom
 from regatta.plan.frameworks.pytorch import PyTorch
+from regatta.plan.frameworks.tensorflow import TensorFlow
 
 __all__ = ["Framework", "framework_for"]
 
 FRAMEWORKS: Final[dict[api.Framework, Framework]] = {
     api.Framework.PYTORCH: PyTorch(),
+    api.Framework.TENSORFLOW: TensorFlow(),
     api.Framework.CUSTOM: Custom(),
 }
 

@@ -209,6 +209,8 @@ def _attempt_variables(job: Job, spec: TrainingJobSpec, *, attempt: int, restart
         "REGATTA_RESTARTS_USED": str(job.status.restarts_used),
         "REGATTA_METRICS_PORT": str(RUNTIME_PORT),
     }
+    if spec.compile:
+        variables["REGATTA_COMPILE"] = "1"
     if spec.checkpoint is not None:
         variables["REGATTA_CHECKPOINT_DIR"] = spec.checkpoint.path
     rules = spec.restart.rules

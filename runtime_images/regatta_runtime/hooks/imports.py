@@ -1,0 +1,64 @@
+"""Calls back when a module has been imported, without importing it."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any, Callable, Dict, List, Optional
+
+Hook = Callable[[ModuleType], None]
+
+_wanted: Dict[str, List[Hook]] = {}
+
+
+def after_import(name: str, hook: Hook) -> None:
+    """Call `hook(module)` right after `name` was first executed; a hook that fails is told of and left out."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+    _wanted.setdefault(name, []).append(hook)
+
+
+class _Finder:
+    """Lets the other finders find, and wraps the loader of what they found."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """The spec of a module that somebody waits for; None for all others, which then are found as ever."""
+        if name not in _wanted:
+            return None
+        for finder in sys.meta_path:
+            find = None if finder is self else getattr(finder, "find_spec", None)
+            spec = find(name, path, target) if find is not None else None
+            if spec is not None:
+                if spec.loader is not None and hasattr(spec.loader, "exec_module"):
+                    spec.loader = _Loader(spec.loader, _wanted.pop(name))
+                return spec
+        return None
+
+
+class _Loader:
+    """The module's own loader in everything but what comes after the execution."""
+
+    def __init__(self, loader: Any, hooks: List[Hook]) -> None:
+        self._loader = loader
+        self._hooks = hooks
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: Any) -> Optional[ModuleType]:
+        """As the module's own loader does it."""
+        return self._loader.create_module(spec)  # type: ignore[no-any-return]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute it, leave no trace of ourselves in it, call the hooks."""
+        spec = module.__spec__
+        if spec is not None:
+            spec.loader = self._loader
+        module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        for hook in self._hooks:
+            try:
+                hook(module)
+            except Exception as problem:  # a library that changed must not keep the program from running
+                said = f"{type(problem).__name__}: {problem}"
+                print(f"[regatta] no hook on {module.__name__}: {said}", file=sys.stderr, flush=True)

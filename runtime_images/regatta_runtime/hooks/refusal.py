@@ -1,0 +1,26 @@
+"""Ends a training process that cannot train as its job asks, and lets the launcher tell the job why."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+from typing import NoReturn
+
+from regatta_runtime.progress import SOCKET_VARIABLE
+
+EXIT_CODE = 78  # EX_CONFIG
+
+
+def refuse(why: str) -> NoReturn:
+    """Say why and end this process at once: an exception could be caught, or wait for threads that never end."""
+    print(f"[regatta] {why}", file=sys.stderr)
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    with contextlib.suppress(Exception), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        data = json.dumps({"rank": int(os.environ.get("RANK", "0")), "refusal": why}).encode()
+        sock.sendto(data, "\0" + os.environ[SOCKET_VARIABLE])
+    os._exit(EXIT_CODE)
