@@ -1,8 +1,8 @@
 """WebDataset: tar files whose neighbours with the same stem are one sample (a.jpg, a.cls).
 
 Indexed by walking over the headers, so that any sample is one read later on. Headers are checked (their own
-checksum), lengths are bounded by the file's size, and a damaged header ends its file: what lies before it is used,
-and the rest is told.
+checksum), lengths are bounded by the file's size, and a damaged header ends its file: the samples before it are used
+but for the last, which may have had more parts, and the rest is told.
 """
 
 from __future__ import annotations
