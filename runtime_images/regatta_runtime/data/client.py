@@ -20,6 +20,17 @@ SAY_EVERY = 10.0
 PAUSE = 0.05
 
 
+_forks = 0  # how often this process' ancestors have forked to make it; asking for the pid costs a system call
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
+
 class FeedError(Exception):
     """The feed cannot give batches; the text says why and what to do."""
 
@@ -51,7 +62,7 @@ class Client:
         self.fields: List[Field] = []
         self.facts: Dict[str, Any] = {}
         self._folder, self._queue, self._layout = folder, queue, layout
-        self._process = os.getpid()
+        self._born = _forks
         self._turn = 0
         self._held = 0
         self._sock: Optional[socket.socket] = None
@@ -66,8 +77,8 @@ class Client:
             if self._held >= self._slots:
                 raise FeedError(
                     f"all {self._slots} batches of the feed's memory are still in use, so no further one can come: "
-                    "keep copies (tensor.clone(), array.copy()) instead of the batches themselves, or start the feed with "
-                    "more slots"
+                    "keep copies (tensor.clone(), array.copy()) instead of the batches themselves, or start the feed "
+                    "with more slots"
                 )
         while True:
             record = protocol.unpack(self._receive(protocol.RECORD_SIZE))
@@ -116,7 +127,7 @@ class Client:
 
     def _give_back(self, slot: int, ring: mmap.mmap) -> None:
         """Of a lease's end, in whatever thread; a forked child's copy of a lease gives nothing back."""
-        if ring is not self._map or os.getpid() != self._process:
+        if ring is not self._map or _forks != self._born:
             return
         self._held -= 1
         sock = self._sock
@@ -127,12 +138,14 @@ class Client:
 
     def _receive(self, size: int) -> bytes:
         while len(self._buffer) < size:
-            try:
+            try:  # usually all that is there is the one record that is wanted
                 data = self._sock.recv(1 << 16) if self._sock is not None else b""
             except ConnectionError:
                 data = b""
             if not data:
                 raise ConnectionError("the feed is gone")
+            if not self._buffer and len(data) == size:
+                return data
             self._buffer += data
         found, self._buffer = self._buffer[:size], self._buffer[size:]
         return found
@@ -143,7 +156,7 @@ class Client:
         self._sock.sendall(record.pack())
 
     def _check_process(self) -> None:
-        if os.getpid() != self._process:
+        if _forks != self._born:
             raise FeedError("a forked process cannot read its parent's batches: let it have a queue of its own")
 
     def _connect(self, epoch: Optional[int], step: Optional[int], seconds: float, before: str) -> None:
