@@ -35,7 +35,8 @@ def feed_command(arguments: Sequence[str], *, found: Callable[[str], object] = f
         missing.insert(0, "regatta_feed")
     if missing:
         raise UsageError(
-            f"the feed needs packages that are not installed ({', '.join(missing)}): pip install 'regatta-operator[feed]'"
+            f"the feed needs packages that are not installed ({', '.join(missing)}): "
+            "pip install 'regatta-operator[feed]'"
         )
     return [sys.executable, "-m", "regatta_feed", *arguments]
 

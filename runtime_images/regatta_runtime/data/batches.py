@@ -27,6 +27,7 @@ class Batches:
         queue: Optional[int] = None,
         epoch: Optional[int] = None,
         step: Optional[int] = None,
+        patient: bool = False,
     ) -> None:
         folder = feed or os.environ.get("REGATTA_FEED")
         if not folder:
@@ -37,7 +38,7 @@ class Batches:
         if queue is None:
             queue = int(os.environ.get("LOCAL_RANK") or 0)
         self._make = make
-        self._client = Client(folder=folder, queue=queue, layout=layout, epoch=epoch, step=step)
+        self._client = Client(folder=folder, queue=queue, layout=layout, epoch=epoch, step=step, patient=patient)
         self.epoch = epoch or 0
         self.step = step or 0
         self._at = (self.epoch, self.step)  # what the feed sends next

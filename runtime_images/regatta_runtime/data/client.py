@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import math
 import mmap
 import os
 import socket
 import sys
+import threading
 import time
 from typing import Any, Dict, List, NamedTuple, Optional
 
@@ -18,6 +20,8 @@ CONNECT_SECONDS = 60.0  # a sidecar that indexes a large data set needs a while;
 RECONNECT_SECONDS = 60.0
 SAY_EVERY = 10.0
 PAUSE = 0.05
+COLLECT_SECONDS = 0.5
+HELD_SECONDS = 30.0  # a program that prefetches in a thread may well hold all batches for a step
 
 
 _forks = 0  # how often this process' ancestors have forked to make it; asking for the pid costs a system call
@@ -57,12 +61,20 @@ class Client:
     """A connection to the feed's queue of this process."""
 
     def __init__(
-        self, *, folder: str, queue: int, layout: Optional[str], epoch: Optional[int], step: Optional[int]
+        self,
+        *,
+        folder: str,
+        queue: int,
+        layout: Optional[str],
+        epoch: Optional[int],
+        step: Optional[int],
+        patient: bool = False,
     ) -> None:
         self.fields: List[Field] = []
         self.facts: Dict[str, Any] = {}
         self._folder, self._queue, self._layout = folder, queue, layout
         self._born = _forks
+        self._patient = patient  # whether others than this program's own threads hold batches
         self._turn = 0
         self._held = 0
         self._sock: Optional[socket.socket] = None
@@ -73,13 +85,7 @@ class Client:
         """The next batch, waited for; None after the last epoch."""
         self._check_process()
         if self._held >= self._slots:
-            gc.collect()  # perhaps only a cycle of objects keeps them
-            if self._held >= self._slots:
-                raise FeedError(
-                    f"all {self._slots} batches of the feed's memory are still in use, so no further one can come: "
-                    "keep copies (tensor.clone(), array.copy()) instead of the batches themselves, or start the feed "
-                    "with more slots"
-                )
+            self._wait_for_room()
         while True:
             record = protocol.unpack(self._receive(protocol.RECORD_SIZE))
             if record.kind == protocol.ERROR:
@@ -92,6 +98,26 @@ class Client:
             if record.kind == protocol.END:
                 return None
             return self._lease(record)
+
+    def _wait_for_room(self) -> None:
+        """Until a batch is given back: by a cycle of objects that is collected, or by another thread, soon."""
+        others = self._patient or threading.active_count() > 1
+        began = time.monotonic()
+        collect_at = began + (COLLECT_SECONDS if others else 0)  # collecting is slow where much is imported
+        deadline = began + (HELD_SECONDS if others else 0)
+        while self._held >= self._slots:
+            now = time.monotonic()
+            if now >= collect_at:
+                collect_at = math.inf
+                gc.collect()
+                continue
+            if now >= deadline:
+                raise FeedError(
+                    f"all {self._slots} batches of the feed's memory are still in use, so no further one can come: "
+                    "keep copies (tensor.clone(), array.copy()) instead of the batches themselves, or start the feed "
+                    "with more slots"
+                )
+            time.sleep(0.0005)
 
     def seek(self, epoch: int, step: int) -> None:
         """Go on at another batch; those on their way are given back unseen."""
