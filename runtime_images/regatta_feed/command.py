@@ -16,6 +16,7 @@ import yaml
 
 from regatta_feed.errors import FeedError, SpecError
 from regatta_feed.measure import measure
+from regatta_feed.memory import keep_freed_memory
 from regatta_feed.order import Order
 from regatta_feed.pipeline import Pipeline
 from regatta_feed.preview import preview
@@ -32,6 +33,7 @@ SHARED_MEMORY = Path("/dev/shm")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the feed; 0: done, 1: it could not go on, 2: called wrongly or a wrong pipeline."""
     options = _parser().parse_args(arguments)
+    keep_freed_memory()
     try:
         spec = read_spec(_parsed(options.spec))
         pipeline = _pipeline(spec, options)

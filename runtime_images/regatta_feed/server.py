@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from regatta_feed.errors import FeedError
+from regatta_feed.memory import keep_freed_memory
 from regatta_feed.pipeline import Damage, Pipeline, Schema
 from regatta_feed.queues import Batch, Queue
 from regatta_feed.ring import Ring, slots_of
@@ -114,6 +115,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until every training process has had its last batch, or `stop`; raises FeedError where it cannot."""
+        keep_freed_memory()
         try:
             self._open()
             while not self._stop and not self._all_done():

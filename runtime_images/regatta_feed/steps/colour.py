@@ -18,7 +18,8 @@ __all__ = ["ColorJitter", "brightened", "contrasted", "hue_turned", "saturated"]
 GREY: Final = (0.2989, 0.587, 0.114)
 _LEVELS: Final = np.arange(256, dtype=np.float64)
 
-_CUT: Final = np.full(3, -0.499)  # torchvision cuts fractions off, OpenCV rounds
+_BELOW_FULL: Final = float(np.nextafter(np.float32(360), np.float32(0)))
+_CUT: Final = -0.499  # torchvision cuts fractions off, OpenCV rounds
 
 Range = tuple[float, float]
 
@@ -39,7 +40,7 @@ def brightened(image: Image, factor: float) -> Image:
 
 def contrasted(image: Image, factor: float) -> Image:
     """The distance of every pixel from the image's mean grey, times the factor."""
-    mean = float(cv2.mean(_grey(image))[0])
+    mean = cv2.mean(_grey(image))[0]
     return _table(image, _LEVELS * factor + (1 - factor) * mean)
 
 
@@ -48,7 +49,7 @@ def saturated(image: Image, factor: float) -> Image:
     if image.shape[2] == 1:
         return image
     rows = np.array([GREY] * 3) * (1 - factor) + np.eye(3) * factor
-    return cv2.transform(image, np.column_stack((rows, _CUT)))
+    return cv2.transform(image, np.column_stack((rows, [_CUT] * 3)))
 
 
 def hue_turned(image: Image, turn: float) -> Image:
@@ -56,16 +57,17 @@ def hue_turned(image: Image, turn: float) -> Image:
     if image.shape[2] == 1 or turn == 0:
         return image
     hue = cv2.cvtColor(np.multiply(image, np.float32(1 / 255)), cv2.COLOR_RGB2HSV)
-    degrees = hue[..., 0]
-    degrees += np.float32(turn * 360)
-    np.mod(degrees, np.float32(360), out=degrees)
-    return np.multiply(cv2.cvtColor(hue, cv2.COLOR_HSV2RGB), np.float32(255.999)).astype(np.uint8)
+    degrees, *others = cv2.split(hue)
+    degrees = cv2.add(degrees, (turn % 1.0) * 360)
+    _, around = cv2.threshold(degrees, _BELOW_FULL, 360, cv2.THRESH_BINARY)  # OpenCV is slow beyond the circle
+    turned = cv2.cvtColor(cv2.merge((cv2.subtract(degrees, around), *others)), cv2.COLOR_HSV2RGB)
+    return cv2.convertScaleAbs(turned, alpha=255.999, beta=_CUT)
 
 
 def _grey(image: Image) -> Image:
     if image.shape[2] == 1:
         return image
-    return cv2.transform(image, np.array([GREY]))
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from regatta_feed.draws import Draws
 from regatta_feed.params import Params
 from regatta_feed.steps.base import Item, Kind
 from regatta_feed.steps.decode import Image, pixels, size_of
+from regatta_feed.steps.resizing import resized, with_channels
 
 __all__ = [
     "CenterCrop",
@@ -21,34 +22,11 @@ __all__ = [
     "RandomRotation",
     "RandomVerticalFlip",
     "Resize",
-    "resized",
+    "rotated",
 ]
 
 TRIES: Final = 10
 """Of a random crop that fits into the image; torchvision's number."""
-
-
-def resized(image: Image, *, height: int, width: int, antialias: bool) -> Image:
-    """The image at another size, bilinear.
-
-    With antialias, what shrinks is averaged over exact areas, so every pixel counts. Without, what is twice as large
-    or more is halved first, and the rest reads the four nearest pixels only: several times as fast.
-    """
-    if image.shape[:2] == (height, width):
-        return image
-    if antialias and (image.shape[0] > height or image.shape[1] > width):
-        return _with_channels(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
-    while image.shape[0] >= 2 * height and image.shape[1] >= 2 * width:
-        rows, columns = image.shape[0] // 2, image.shape[1] // 2
-        pairs = image[: rows * 2, : columns * 2]
-        image = _with_channels(cv2.resize(pairs, (columns, rows), interpolation=cv2.INTER_AREA))
-    if image.shape[:2] == (height, width):
-        return image
-    return _with_channels(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR))
-
-
-def _with_channels(image: Image) -> Image:
-    return image if image.ndim == 3 else image[..., np.newaxis]
 
 
 class _OfImages:
@@ -179,7 +157,7 @@ class RandomHorizontalFlip(_OfImages):
 
     def apply(self, item: Item, draws: Draws) -> None:
         if draws.uniform() < self.probability:
-            item.value = _with_channels(cv2.flip(pixels(item.value), self.axis))
+            item.value = with_channels(cv2.flip(pixels(item.value), self.axis))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +192,7 @@ def rotated(image: Image, degrees: float, interpolation: int) -> Image:
     """The image turned counter-clockwise."""
     height, width = image.shape[:2]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
-    return _with_channels(cv2.warpAffine(image, matrix, (width, height), flags=interpolation))
+    return with_channels(cv2.warpAffine(image, matrix, (width, height), flags=interpolation))
 
 
 def _around_zero(params: Params, name: str, *, limit: float) -> tuple[float, float]:

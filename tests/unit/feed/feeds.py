@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,14 @@ class Feed:
 
     def words(self) -> str:
         return self.log.read_text()
+
+    def await_words(self, words: str, *, count: int = 1) -> None:
+        """Wait until the log has the words so often; more often is wrong."""
+        deadline = time.monotonic() + 60
+        while (found := self.words().count(words)) < count:
+            assert time.monotonic() < deadline, self.words()
+            time.sleep(0.01)
+        assert found == count, self.words()
 
     def __enter__(self) -> Feed:
         return self

@@ -182,7 +182,7 @@ def test_a_worker_that_is_killed_is_replaced_and_no_batch_changes(tmp_path: Path
             if number in (2, 5):
                 os.kill(feed.workers()[0], signal.SIGKILL)
         assert same(found, computed(feed, epoch=0))
-        assert feed.words().count("a worker died (signal 9) and is replaced") == 2
+        feed.await_words("a worker died (signal 9) and is replaced", count=2)
 
 
 def test_a_training_process_that_dies_leaves_its_slots_to_the_next(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_training_process_that_dies_leaves_its_slots_to_the_next(tmp_path: Pat
             ended = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
             assert ended.returncode == -signal.SIGKILL
         assert same(copies(feed.batches()), computed(feed, epoch=0))
-        assert "is gone; the feed waits for the next one" in feed.words()
+        feed.await_words("is gone; the feed waits for the next one", count=3)
 
 
 def test_two_processes_cannot_read_one_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +247,7 @@ def test_a_damaged_sample_is_named_and_replaced_by_the_same_one_in_every_run(tmp
     for processes in ("1", "3"):
         with Feed(tmp_path, **fields, arguments=("--processes", processes)) as feed:
             runs.append(copies(feed.batches()))
-            assert feed.words().count("class0/0010.jpg") == 1
+            feed.await_words("class0/0010.jpg")
     assert same(runs[0], runs[1])
     changed = sum(
         not np.array_equal(a, b) for x, y in zip(good, runs[0], strict=True) for a, b in zip(x[0], y[0], strict=True)
