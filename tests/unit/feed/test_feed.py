@@ -248,6 +248,7 @@ def test_a_damaged_sample_is_named_and_replaced_by_the_same_one_in_every_run(tmp
         with Feed(tmp_path, **fields, arguments=("--processes", processes)) as feed:
             runs.append(copies(feed.batches()))
             feed.await_words("class0/0010.jpg")
+            assert feed.words().count("class0/0010.jpg") == 1
     assert same(runs[0], runs[1])
     changed = sum(
         not np.array_equal(a, b) for x, y in zip(good, runs[0], strict=True) for a, b in zip(x[0], y[0], strict=True)
