@@ -14,11 +14,12 @@ from pathlib import Path
 
 import yaml
 
+from regatta_feed.cache import DecodedCache
 from regatta_feed.errors import FeedError, SpecError
 from regatta_feed.measure import measure
 from regatta_feed.memory import keep_freed_memory
 from regatta_feed.order import Order
-from regatta_feed.pipeline import Pipeline
+from regatta_feed.pipeline import Pipeline, deterministic
 from regatta_feed.preview import preview
 from regatta_feed.processors import processors
 from regatta_feed.server import Server, Settings
@@ -71,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--processes", type=_count, metavar="N", help="processes that work (default: one for each CPU)")
     add("--slots", type=_count, default=4, metavar="N", help="batches in memory for each training process (default 4)")
     add("--epochs", type=_count, metavar="N", help="instead of what the pipeline says")
+    add("--cache-folder", metavar="DIR", help="where cache: Decoded keeps its file (default: that of temporary files)")
+    add("--cache-mib", type=_count, default=8192, metavar="N", help="the most that it takes, in MiB (default 8192)")
     add("--layout", choices=("NCHW", "NHWC"), help="of images, until a training process asks for its own")
     add("--stay", action="store_true", help="go on when all training processes have read their last batch")
     add("--measure", action="store_true", help="read the batches itself and print how fast they come")
@@ -117,7 +120,16 @@ def _pipeline(spec: FeedSpec, options: argparse.Namespace) -> Pipeline:
         needed = world * spec.batch_size if spec.drop_last else world
         advice = "; make batchSize smaller, or write dropLast: false" if spec.drop_last else ""
         raise FeedError(f"{spec.source.uri}: {len(source)} samples are too few: a step needs {needed}{advice}")
-    return Pipeline(source, spec.steps, order)
+    pipeline = Pipeline(source, spec.steps, order)
+    if spec.cache and not options.preview:
+        pipeline.kept = deterministic(spec.steps)
+        pipeline.cache = DecodedCache(
+            samples=len(source),
+            folder=Path(options.cache_folder or tempfile.gettempdir()),
+            limit=options.cache_mib << 20,
+            writers=options.processes or processors(),
+        )
+    return pipeline
 
 
 def _settings(spec: FeedSpec, options: argparse.Namespace, folder: Path) -> Settings:

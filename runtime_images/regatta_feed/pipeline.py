@@ -11,13 +11,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from regatta_feed.cache import DecodedCache
+from regatta_feed.draws import Draws
 from regatta_feed.errors import DamagedError, StepError
 from regatta_feed.order import Order
 from regatta_feed.sources.base import Source
-from regatta_feed.steps.base import Item, Step
+from regatta_feed.steps.base import Item, Kind, Step
+from regatta_feed.steps.decode import pixels
 from regatta_feed.steps.values import Affine, Layout, numbers
 
-__all__ = ["Damage", "Field", "Pipeline", "Schema", "image_like", "write"]
+__all__ = ["Damage", "Field", "Pipeline", "Schema", "deterministic", "image_like", "write"]
 
 SUBSTITUTES = 100
 """Tries to find a good sample for a damaged one; so many damaged ones in a row mean that all are."""
@@ -71,6 +74,9 @@ class Pipeline:
     """What this process has found damaged; a damaged sample is not read again."""
     seconds: dict[str, float] | None = None
     """CPU seconds of each step, where they are wanted."""
+    cache: DecodedCache | None = None
+    kept: int = 0
+    """Steps whose result the cache keeps."""
 
     def item(self, *, epoch: int, sample: int) -> Item:
         """One sample, done; raises DamagedError."""
@@ -79,23 +85,37 @@ class Pipeline:
             raise DamagedError(known.reason, known.words)
         draws = self.order.draws(epoch=epoch, sample=sample)
         if self.seconds is not None:
-            return self._timed(epoch, sample, self.seconds)
-        record = self.source.read(sample)
-        item = Item(record.data, record.label, self.source.name(sample))
-        for number, step in enumerate(self.steps):
-            step.apply(item, draws.of(number))
+            return self._timed(sample, draws, self.seconds)
+        item, first = self._begun(sample, draws)
+        for number in range(first, len(self.steps)):
+            self.steps[number].apply(item, draws.of(number))
         return item
 
-    def _timed(self, epoch: int, sample: int, seconds: dict[str, float]) -> Item:
-        draws = self.order.draws(epoch=epoch, sample=sample)
-        before = time.process_time()
+    def _begun(self, sample: int, draws: Draws) -> tuple[Item, int]:
+        """The sample as it is read, or as far as the cache keeps it; and the step that comes next."""
+        name = self.source.name(sample)
+        found = None if self.cache is None else self.cache.get(sample)
+        if found is not None:
+            return Item(found[0], found[1], name), self.kept
         record = self.source.read(sample)
-        item = Item(record.data, record.label, self.source.name(sample))
-        names = ["read"]
+        item = Item(record.data, record.label, name)
+        if self.cache is None:
+            return item, 0
+        for number in range(self.kept):
+            self.steps[number].apply(item, draws.of(number))
+        # All pixels, whether there is room for them or not: what later steps get must not depend on the room.
+        item.value = pixels(item.value)
+        self.cache.put(sample, item.value, item.label)
+        return item, self.kept
+
+    def _timed(self, sample: int, draws: Draws, seconds: dict[str, float]) -> Item:
+        before = time.process_time()
+        item, first = self._begun(sample, draws)
+        names = ["read" if first == 0 else f"read, and steps 1 to {first}"]
         times = [before, time.process_time()]
-        for number, step in enumerate(self.steps):
-            step.apply(item, draws.of(number))
-            names.append(f"{number + 1} {step.name}")
+        for number in range(first, len(self.steps)):
+            self.steps[number].apply(item, draws.of(number))
+            names.append(f"{number + 1} {self.steps[number].name}")
             times.append(time.process_time())
         for name, start, end in zip(names, times, times[1:], strict=False):
             seconds[name] = seconds.get(name, 0.0) + end - start
@@ -147,6 +167,16 @@ class Pipeline:
                 arrays["label"][place] = item.label
             if self.seconds is not None:
                 self.seconds["write"] = self.seconds.get("write", 0.0) + time.process_time() - before
+
+
+def deterministic(steps: Sequence[Step]) -> int:
+    """How many steps at the beginning make pixels without drawing random numbers: what a cache can keep."""
+    count = 0
+    for step in steps:
+        if step.random or step.takes not in (Kind.ENCODED, Kind.IMAGE):
+            break
+        count += 1
+    return count
 
 
 def image_like(value: NDArray[Any]) -> bool:

@@ -100,6 +100,7 @@ class Server:
         self._consumers: dict[int, _Consumer] = {}
         self._finished: set[int] = set()
         self._workers: dict[int, Worker] = {}
+        self._numbers: dict[int, int] = {}
         self._todo: deque[tuple[Task, Batch]] = deque()
         self._doing: dict[int, Batch] = {}
         self._deaths: dict[int, int] = {}
@@ -188,7 +189,9 @@ class Server:
     def _start_worker(self) -> None:
         feeds = [self._listener, *(worker.socket for worker in self._workers.values())]
         feeds += [consumer.sock for consumer in self._consumers.values()]
-        worker = start(self._pipeline, self._schema, self._rings, close=feeds)
+        number = next(n for n in range(len(self._workers) + 1) if n not in self._numbers.values())
+        worker = start(self._pipeline, self._schema, self._rings, number=number, close=feeds)
+        self._numbers[worker.pid] = number
         self._workers[worker.pid] = worker
         self._selector.register(worker.socket, selectors.EVENT_READ, lambda _: self._hear(worker))
 
@@ -265,7 +268,7 @@ class Server:
     def _bury(self, worker: Worker) -> None:
         """A worker died: another takes its place and its tasks, unless one of them has killed before."""
         self._selector.unregister(worker.socket)
-        del self._workers[worker.pid]
+        del self._workers[worker.pid], self._numbers[worker.pid]
         status = worker.kill()
         self.counts.worker_deaths += 1
         how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit code {os.WEXITSTATUS(status)}"

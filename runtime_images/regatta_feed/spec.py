@@ -18,6 +18,7 @@ __all__ = ["FORMATS", "FeedSpec", "SourceSpec", "read_spec"]
 
 FORMATS: Final = ("ImageFolder", "WebDataset", "TFRecord", "Parquet", "Text", "Audio")
 ON_ERROR: Final = ("Skip", "Fail")
+CACHES: Final = ("None", "Decoded", "Encoded")
 STEP_LIMIT: Final = 64
 
 
@@ -45,6 +46,8 @@ class FeedSpec:
     seed: int | None
     """None leaves the samples in the order of the source."""
     drop_last: bool
+    cache: bool
+    """Whether decoded images are kept for the later epochs."""
     fail_on_damage: bool
     """Else damaged samples are replaced, up to one in a hundred."""
 
@@ -64,10 +67,11 @@ def read_spec(raw: Any) -> FeedSpec:
         epochs=fields.integer("epochs", None, low=1, high=1_000_000_000),
         seed=_seed(fields, path),
         drop_last=fields.boolean("dropLast", True),
+        cache=_cache(fields),
         fail_on_damage=fields.choice("onError", ON_ERROR, "Skip") == "Fail",
     )
-    if fields.value("cache", "None") != "None":
-        raise SpecError(f"{path}.cache", "not available yet; leave it out, and nothing is cached")
+    if spec.cache and (not spec.steps or spec.steps[0].name != "decodeImage"):
+        raise SpecError(f"{path}.cache", "Decoded keeps images, and the pipeline does not begin with decodeImage")
     fields.value("resources", None)
     fields.close()
     return spec
@@ -91,6 +95,13 @@ def _seed(fields: Params, path: str) -> int | None:
     seed = shuffle.integer("seed", 0, low=0, high=2**63 - 1)
     shuffle.close()
     return seed
+
+
+def _cache(fields: Params) -> bool:
+    kind = fields.choice("cache", CACHES, "None")
+    if kind == "Encoded":
+        raise fields.fail("cache", "Encoded is not available yet; write Decoded or None")
+    return kind == "Decoded"
 
 
 def _source(raw: Any, path: str) -> SourceSpec:

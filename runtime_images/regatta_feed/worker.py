@@ -97,8 +97,13 @@ class Worker:
         return os.waitpid(self.pid, 0)[1]
 
 
-def start(pipeline: Pipeline, schema: Schema, rings: Sequence[Ring], *, close: Sequence[socket.socket]) -> Worker:
-    """Fork a worker. `close` are the feed's sockets: held open by a worker they would hide that the feed has ended."""
+def start(
+    pipeline: Pipeline, schema: Schema, rings: Sequence[Ring], *, number: int, close: Sequence[socket.socket]
+) -> Worker:
+    """Fork a worker; no two that live have one number.
+
+    `close` are the feed's sockets: held open by a worker they would hide that the feed has ended.
+    """
     ours, theirs = socket.socketpair()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -110,9 +115,11 @@ def start(pipeline: Pipeline, schema: Schema, rings: Sequence[Ring], *, close: S
     try:
         for each in (ours, *close):
             each.close()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)  # the feed decides; its end is ours
+        for each_signal in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each_signal, signal.SIG_IGN)  # the feed decides; its end is ours
         signal.set_wakeup_fd(-1)
+        if pipeline.cache is not None:
+            pipeline.cache.writer = number
         _work(theirs, pipeline, schema, rings)
         code = 0
     except BaseException as error:  # a fork must never return into the feed's code

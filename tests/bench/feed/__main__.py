@@ -22,8 +22,12 @@ REPO: Final = Path(__file__).resolve().parents[3]
 HERE: Final = Path(__file__).parent
 SIZES: Final = {"500x375": (320, 500, 375, 2), "2000x1500": (64, 2000, 1500, 1)}
 """Photographs, their width and height, and epochs over them."""
-GOALS: Final = {("500x375", "train"): 1.7, ("2000x1500", "train"): 2.7}
-"""Times the speed of the DataLoader."""
+GOALS: Final = {
+    ("500x375", "train", "feed"): 1.7,
+    ("2000x1500", "train", "feed"): 2.7,
+    ("500x375", "train", "feed, later epochs"): 3.0,
+}
+"""Times the speed of the DataLoader; later epochs are those with cache: Decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ def main() -> int:
         Contestant("DataLoader, 1 worker", HERE / "of_torch.py", torch),
         Contestant("DataLoader, no worker", HERE / "of_torch.py", torch, workers=0),
         Contestant("feed", HERE / "of_regatta.py", Path(sys.executable)),
+        Contestant("feed, later epochs", HERE / "of_regatta.py", Path(sys.executable), fields='{"cache": "Decoded"}'),
     ]
     if options.tensorflow:
         contestants.append(Contestant("tf.data", HERE / "of_tensorflow.py", options.tensorflow, leaves_out=("jitter",)))
@@ -84,11 +89,11 @@ def main() -> int:
                     f"DataLoader [{min(ratios):.2f} to {max(ratios):.2f}]",
                     flush=True,
                 )
-            ratio = statistics.median(one / other for one, other in zip(speeds["feed"], best, strict=True))
-            goal = GOALS.get((size, pipeline))
-            if goal and ratio < goal:
-                missed.append(f"missed: {size}, {pipeline}: {ratio:.2f} < {goal}")
-    print("\n".join(missed), file=sys.stderr)
+                goal = GOALS.get((size, pipeline, name))
+                if goal and statistics.median(ratios) < goal:
+                    missed.append(f"missed: {size}, {pipeline}, {name}: {statistics.median(ratios):.2f} < {goal}")
+    for words in missed:
+        print(words, file=sys.stderr)
     return 1 if missed else 0
 
 

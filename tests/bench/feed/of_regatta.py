@@ -6,10 +6,12 @@ import json
 import resource
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+from regatta_feed.cache import DecodedCache
 from regatta_feed.order import Order
-from regatta_feed.pipeline import Pipeline
+from regatta_feed.pipeline import Pipeline, deterministic
 from regatta_feed.server import Server, Settings
 from regatta_feed.sources import open_source
 from regatta_feed.spec import read_spec
@@ -32,15 +34,22 @@ def cpu() -> float:
 
 
 def main() -> None:
-    root, pipeline, epochs, processes, *more = sys.argv[1:]
+    root, pipeline, epochs, workers, *more = sys.argv[1:]
     steps = [{"decodeImage": {}}, *PIPELINES[pipeline], {"normalize": {"mean": MEAN, "std": STD}}]
     raw = {"source": {"uri": root, "format": "ImageFolder"}, "pipeline": steps, "batchSize": 32, **json.loads(more[0])}
     spec = read_spec(raw)
     source = open_source(spec.source)
     order = Order(samples=len(source), world=1, batch=32, seed=1)
     made = Pipeline(source, spec.steps, order)
+    processes = int(workers)
+    if spec.cache:
+        made.kept = deterministic(spec.steps)
+        limit = 4 << 30
+        made.cache = DecodedCache(samples=len(source), folder=Path("/tmp"), limit=limit, writers=processes)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        settings = Settings(folder=Path(folder), processes=int(processes), epochs=int(epochs), sink=True)
+        settings = Settings(folder=Path(folder), processes=processes, epochs=int(epochs), sink=True)
+        if spec.cache:  # what is measured then are the epochs after the first
+            Server(made, made.schema("NCHW"), replace(settings, epochs=1)).run()
         server = Server(made, made.schema("NCHW"), settings)
         before = cpu()
         server.run()

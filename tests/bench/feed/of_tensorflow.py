@@ -8,7 +8,7 @@ import sys
 
 import tensorflow as tf
 
-MEAN, STD = tf.constant([0.485, 0.456, 0.406]), tf.constant([0.229, 0.224, 0.225])
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 def cpu() -> float:
