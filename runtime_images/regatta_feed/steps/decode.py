@@ -94,13 +94,17 @@ def pixels(image: Any, *, shrink: float = 1.0) -> Image:
         return _decoded_by_opencv(image.data, image.channels, image.name)
     height, width = (math.ceil(side / shrink) for side in (image.height, image.width)) if shrink > 2 else (0, 0)
     space = "RGB" if image.channels == 3 else "GRAY"
+    wanted = {"min_height": height, "min_width": width, "min_factor": 2}
     try:
-        return simplejpeg.decode_jpeg(image.data, space, min_height=height, min_width=width, min_factor=2)
+        try:
+            return simplejpeg.decode_jpeg(image.data, space, **wanted)
+        except ValueError as error:
+            # Extra bytes between two markers are common in old data sets and harm no pixel; a missing end does.
+            if "extraneous" not in str(error):
+                raise
+            return simplejpeg.decode_jpeg(image.data, space, **wanted, strict=False)
     except ValueError as error:
-        # Extra bytes between two markers are common in old data sets and harm no pixel; a missing end does.
-        if "extraneous" not in str(error):
-            raise DamagedError("decode", f"{image.name}: {error}") from error
-    return simplejpeg.decode_jpeg(image.data, space, min_height=height, min_width=width, min_factor=2, strict=False)
+        raise DamagedError("decode", f"{image.name}: {error}") from error
 
 
 def _checked(image: Any) -> Image:
