@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--epochs", type=_count, metavar="N", help="instead of what the pipeline says")
     add("--cache-folder", metavar="DIR", help="where cache: Decoded keeps its file (default: that of temporary files)")
     add("--cache-mib", type=_count, default=8192, metavar="N", help="the most that it takes, in MiB (default 8192)")
+    add("--metrics-port", type=_count, metavar="N", help="serve Prometheus' metrics at this port")
     add("--layout", choices=("NCHW", "NHWC"), help="of images, until a training process asks for its own")
     add("--stay", action="store_true", help="go on when all training processes have read their last batch")
     add("--measure", action="store_true", help="read the batches itself and print how fast they come")
@@ -142,6 +143,7 @@ def _settings(spec: FeedSpec, options: argparse.Namespace, folder: Path) -> Sett
         epochs=options.epochs or spec.epochs,
         fail_on_damage=spec.fail_on_damage,
         stay=options.stay,
+        metrics_port=options.metrics_port,
     )
 
 

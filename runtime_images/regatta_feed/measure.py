@@ -31,8 +31,12 @@ def measure(pipeline: Pipeline, settings: Settings, *, layout: str | None) -> It
     processes = f"{settings.processes} process{'es' if settings.processes > 1 else ''}"
     yield f"{counts.samples} samples in {seconds:.2f} s with {processes}: {counts.samples / seconds:.0f} a second"
     yield f"{cpu:.2f} CPU seconds: {counts.samples / cpu:.0f} samples per CPU second"
-    if counts.damaged:
-        yield f"{len(counts.damaged)} damaged samples were replaced"
+    states = counts.states
+    total = sum(states.values()) or 1.0
+    shares = ", ".join(f"{state} {seconds / total:.0%}" for state, seconds in states.items())
+    yield f"time of the processes: {shares}"
+    if server.damaged:
+        yield f"{len(server.damaged)} damaged samples were replaced"
 
 
 def _cpu_seconds() -> float:

@@ -75,6 +75,8 @@ class Pipeline:
     seconds: dict[str, float] | None = None
     """CPU seconds of each step, where they are wanted."""
     cache: DecodedCache | None = None
+    read_bytes: int = 0
+    """That this process has had from the source."""
     kept: int = 0
     """Steps whose result the cache keeps."""
 
@@ -98,6 +100,7 @@ class Pipeline:
         if found is not None:
             return Item(found[0], found[1], name), self.kept
         record = self.source.read(sample)
+        self.read_bytes += len(record.data) if isinstance(record.data, bytes) else record.data.nbytes
         item = Item(record.data, record.label, name)
         if self.cache is None:
             return item, 0

@@ -26,6 +26,8 @@ class Batch:
     count: int
     missing: int
     """Parts that are not written."""
+    began: float = 0.0
+    """When, by the clock of whoever measures."""
 
 
 @dataclass(slots=True)

@@ -7,26 +7,31 @@ process's batches is in `queues`.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import selectors
 import signal
 import socket
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from regatta_feed.errors import FeedError
 from regatta_feed.memory import keep_freed_memory
+from regatta_feed.metrics import Counts, exposition, http_answer
 from regatta_feed.pipeline import Damage, Pipeline, Schema
 from regatta_feed.queues import Batch, Queue
 from regatta_feed.ring import Ring, slots_of
 from regatta_feed.worker import Answer, Task, Worker, start
 from regatta_runtime.data import protocol
 
-__all__ = ["Counts", "Server", "Settings"]
+__all__ = ["Server", "Settings"]
 
 AHEAD = 2
 """Tasks that a worker has at a time: the next one is there when it has done one."""
@@ -34,6 +39,7 @@ DEATHS_OF_A_TASK = 2
 NAMED_LIMIT = 20
 """Damaged samples that are named in the log."""
 HELLO_SECONDS = 1.0
+SCRAPE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,20 +57,9 @@ class Settings:
     fail_on_damage: bool = False
     stay: bool = False
     """Whether to go on when all training processes have read their last batch."""
+    metrics_port: int | None = None
     sink: bool = False
     """Whether the feed takes the batches itself, to be measured."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What a feed has done."""
-
-    samples: int = 0
-    batches: int = 0
-    damaged: dict[int, Damage] = field(default_factory=dict)
-    busy_seconds: float = 0.0
-    """Of all workers together."""
-    worker_deaths: int = 0
 
 
 @dataclass(slots=True)
@@ -83,10 +78,12 @@ class Server:
     def __init__(
         self, pipeline: Pipeline, schema: Schema, settings: Settings, *, log: Callable[[str], None] | None = None
     ) -> None:
-        self.counts = Counts(damaged=dict(pipeline.damaged))
+        self.counts = Counts()
+        self.damaged: dict[int, Damage] = {}
         self._pipeline, self._schema, self._settings = pipeline, schema, settings
         self._log = log or (lambda words: print(f"regatta-feed: {words}", file=sys.stderr, flush=True))
         order = pipeline.order
+        self._sample_bytes = sum(math.prod(each.shape) * np.dtype(each.dtype).itemsize for each in schema.fields)
         slots = slots_of(schema, order.largest)
         self._rings: list[Ring] = []
         self._queues: list[Queue] = []
@@ -101,6 +98,7 @@ class Server:
         self._finished: set[int] = set()
         self._workers: dict[int, Worker] = {}
         self._numbers: dict[int, int] = {}
+        self._started: dict[int, float] = {}
         self._todo: deque[tuple[Task, Batch]] = deque()
         self._doing: dict[int, Batch] = {}
         self._deaths: dict[int, int] = {}
@@ -109,6 +107,7 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._address = settings.folder / protocol.SOCKET
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._metrics: socket.socket | None = None
         self._wake = socket.socketpair()
         self._limit = -(-len(pipeline.source) // 100)
 
@@ -146,8 +145,9 @@ class Server:
         self._consumers.clear()
         with contextlib.suppress(ValueError):
             signal.set_wakeup_fd(-1)
-        for sock in (self._listener, *self._wake):
-            sock.close()
+        for sock in (self._listener, self._metrics, *self._wake):
+            if sock is not None:
+                sock.close()
         self._selector.close()
         self._address.unlink(missing_ok=True)
         for ring in self._rings:
@@ -158,9 +158,8 @@ class Server:
             self._log(f"{notice.where}: {notice.words}")
         if self._pipeline.source.notices and self._settings.fail_on_damage:
             raise FeedError(f"the data is damaged, and onError is Fail: {self._pipeline.source.notices[0].words}")
-        for damage in self.counts.damaged.values():
-            self._log(f"damaged sample ({damage.reason}): {damage.words}")
-        self._check_damage()
+        found = self._pipeline.damaged.values()
+        self._note_damage([[each.sample, each.reason, each.words] for each in found])
         with contextlib.suppress(FileNotFoundError):
             self._address.unlink()  # of a feed that was killed; a living one has a folder of its own
         self._listener.bind(os.fspath(self._address))
@@ -174,8 +173,36 @@ class Server:
         self._selector.register(read, selectors.EVENT_READ, lambda sock: sock.recv(4096))
         with contextlib.suppress(ValueError):  # only the main thread hears signals
             signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
+        if self._settings.metrics_port is not None:
+            self._listen_for_prometheus(self._settings.metrics_port)
         for _ in range(self._settings.processes):
             self._start_worker()
+
+    def _listen_for_prometheus(self, port: int) -> None:
+        try:
+            self._metrics = socket.create_server(("", port))
+        except OSError as error:
+            raise FeedError(f"port {port} for the metrics: {error.strerror}") from error
+        self._metrics.setblocking(False)
+        self._selector.register(self._metrics, selectors.EVENT_READ, self._answer_prometheus)
+
+    def _answer_prometheus(self, listener: socket.socket) -> None:
+        """One question, one answer; whoever is slower than a loopback or a cluster's network gets none."""
+        with contextlib.suppress(OSError):
+            sock, _ = listener.accept()
+            with sock:
+                sock.settimeout(SCRAPE_SECONDS)
+                request = sock.recv(4096)
+                sock.sendall(http_answer(request, self.metrics()))
+
+    def metrics(self) -> str:
+        """The numbers as Prometheus reads them."""
+        now = time.monotonic()
+        living = sum(now - started for started in self._started.values())
+        counts = replace(self.counts, worker_seconds=self.counts.worker_seconds + living)
+        queued = sum(batch.missing == 0 for queue in self._queues for batch in queue.writing)
+        capacity = self._settings.slots * len(self._queues)
+        return exposition(counts, queued=queued, capacity=capacity, workers=len(self._workers))
 
     def _all_done(self) -> bool:
         if self._settings.stay or self._settings.epochs is None:
@@ -188,10 +215,12 @@ class Server:
 
     def _start_worker(self) -> None:
         feeds = [self._listener, *(worker.socket for worker in self._workers.values())]
+        feeds += [self._metrics] if self._metrics is not None else []
         feeds += [consumer.sock for consumer in self._consumers.values()]
         number = next(n for n in range(len(self._workers) + 1) if n not in self._numbers.values())
         worker = start(self._pipeline, self._schema, self._rings, number=number, close=feeds)
         self._numbers[worker.pid] = number
+        self._started[worker.pid] = time.monotonic()
         self._workers[worker.pid] = worker
         self._selector.register(worker.socket, selectors.EVENT_READ, lambda _: self._hear(worker))
 
@@ -205,6 +234,7 @@ class Server:
                 if batch is None:
                     continue
                 begun = True
+                batch.began = time.monotonic()
                 for part in queue.parts(batch):
                     self._next_task += 1
                     task = Task(
@@ -257,18 +287,23 @@ class Server:
     def _take(self, task: Task, answer: Answer) -> None:
         if answer.failure:
             raise FeedError(answer.failure)
-        self.counts.busy_seconds += answer.microseconds / 1e6
+        self.counts.task_seconds += answer.microseconds / 1e6
+        self.counts.cpu_seconds += answer.cpu_microseconds / 1e6
+        self.counts.read_bytes += answer.read_bytes
         if answer.damaged:
             self._note_damage(answer.damaged)
         batch = self._doing.pop(task.number)
         queue = self._queues[task.queue]
         queue.written(batch)
+        if batch.missing == 0:
+            self.counts.batch_took(time.monotonic() - batch.began)
         self._deliver(task.queue)
 
     def _bury(self, worker: Worker) -> None:
         """A worker died: another takes its place and its tasks, unless one of them has killed before."""
         self._selector.unregister(worker.socket)
         del self._workers[worker.pid], self._numbers[worker.pid]
+        self.counts.worker_seconds += time.monotonic() - self._started.pop(worker.pid)
         status = worker.kill()
         self.counts.worker_deaths += 1
         how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit code {os.WEXITSTATUS(status)}"
@@ -289,25 +324,24 @@ class Server:
 
     def _note_damage(self, damaged: Sequence[Sequence[Any]]) -> None:
         for sample, reason, words in damaged:
-            if sample in self.counts.damaged:
+            if sample in self.damaged:
                 continue
-            self.counts.damaged[sample] = Damage(sample, reason, words)
-            number = len(self.counts.damaged)
+            self.damaged[sample] = Damage(sample, reason, words)
+            self.counts.errors[reason] += 1
+            number = len(self.damaged)
             if number <= NAMED_LIMIT:
                 last = "; further ones are counted, not named" if number == NAMED_LIMIT else ""
                 self._log(f"damaged sample ({reason}): {words}{last}")
         self._check_damage()
 
     def _check_damage(self) -> None:
-        found = len(self.counts.damaged)
+        found = len(self.damaged)
         if found and self._settings.fail_on_damage:
-            raise FeedError(
-                f"a sample is damaged, and onError is Fail: {next(iter(self.counts.damaged.values())).words}"
-            )
+            raise FeedError(f"a sample is damaged, and onError is Fail: {next(iter(self.damaged.values())).words}")
         if found > self._limit:
             raise FeedError(
                 f"{found} of {len(self._pipeline.source)} samples are damaged, more than one in a hundred; "
-                f"the last: {list(self.counts.damaged.values())[-1].words}"
+                f"the last: {list(self.damaged.values())[-1].words}"
             )
 
     # Training processes
@@ -319,6 +353,7 @@ class Server:
         for batch in queue.deliver():
             self.counts.batches += 1
             self.counts.samples += batch.count
+            self.counts.written_bytes += batch.count * self._sample_bytes
             if consumer is None:
                 queue.release(batch.slot)
                 continue

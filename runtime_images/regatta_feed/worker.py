@@ -25,7 +25,7 @@ from regatta_feed.ring import Ring
 __all__ = ["Answer", "Answers", "Task", "Worker", "start"]
 
 _TASK: Final = struct.Struct("<QIIIQQIIB7x")
-_ANSWER: Final = struct.Struct("<QBII")
+_ANSWER: Final = struct.Struct("<QBIIIQ")
 
 
 class Task(NamedTuple):
@@ -51,6 +51,9 @@ class Answer(NamedTuple):
     """[sample, reason, words] of each sample that this worker found damaged since its last answer."""
     microseconds: int
     """That it took."""
+    cpu_microseconds: int
+    read_bytes: int
+    """From the source."""
 
 
 class Answers:
@@ -64,13 +67,13 @@ class Answers:
         self._buffer += data
         found = []
         while len(self._buffer) >= _ANSWER.size:
-            number, failed, size, took = _ANSWER.unpack_from(self._buffer)
+            number, failed, size, *measured = _ANSWER.unpack_from(self._buffer)
             end = _ANSWER.size + size
             if len(self._buffer) < end:
                 break
             body = json.loads(self._buffer[_ANSWER.size : end]) if size else []
             del self._buffer[:end]
-            found.append(Answer(number, body if failed else "", [] if failed else body, took))
+            found.append(Answer(number, body if failed else "", [] if failed else body, *measured))
         return found
 
 
@@ -139,7 +142,7 @@ def _work(sock: socket.socket, pipeline: Pipeline, schema: Schema, rings: Sequen
     told = set(pipeline.damaged)
     while data := _exactly(sock, _TASK.size):
         task = Task(*_TASK.unpack(data))
-        before = time.monotonic()
+        before, cpu_before, read_before = time.monotonic(), time.thread_time(), pipeline.read_bytes
         failure = ""
         try:
             pipeline.fill(
@@ -156,8 +159,12 @@ def _work(sock: socket.socket, pipeline: Pipeline, schema: Schema, rings: Sequen
         told.update(each.sample for each in new)
         body: Any = failure or [[each.sample, each.reason, each.words[:500]] for each in new]
         text = json.dumps(body).encode() if body else b""
-        took = min(int((time.monotonic() - before) * 1e6), 0xFFFFFFFF)
-        sock.sendall(_ANSWER.pack(task.number, bool(failure), len(text), took) + text)
+        took, cpu = (
+            min(int(seconds * 1e6), 0xFFFFFFFF)
+            for seconds in (time.monotonic() - before, time.thread_time() - cpu_before)
+        )
+        read = pipeline.read_bytes - read_before
+        sock.sendall(_ANSWER.pack(task.number, bool(failure), len(text), took, cpu, read) + text)
 
 
 def _exactly(sock: socket.socket, size: int) -> bytes:

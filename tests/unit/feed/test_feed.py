@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from regatta_feed.order import Order
 from regatta_feed.pipeline import Pipeline
@@ -353,6 +358,66 @@ def test_measure_and_preview(tmp_path: Path) -> None:
     with Feed(tmp_path, arguments=("--preview", str(tmp_path / "sheet.png"))) as feed:
         assert feed.wait() == 0
         assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_prometheus_reads_what_the_feed_does(tmp_path: Path) -> None:
+    port = free_port()
+    with Feed(tmp_path, samples=120, epochs=1, arguments=("--metrics-port", str(port), "--stay")) as feed:
+        damaged = feed.data / "class0" / "0010.jpg"
+        damaged.write_bytes(b"nothing")
+        copies(feed.batches())
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+            assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+            found = {family.name: family for family in text_string_to_metric_families(answer.read().decode())}
+        value = lambda name: found[f"regatta_preprocess_{name}"].samples[0].value  # noqa: E731
+        assert (value("samples"), value("written_bytes")) == (120, 120 * (16 * 16 * 3 * 4 + 8))
+        assert value("read_bytes") > 100_000
+        assert (value("workers"), value("queue_capacity_batches"), value("queue_batches")) == (2, 4, 0)
+        errors = found["regatta_preprocess_errors"].samples
+        assert [(each.labels, each.value) for each in errors] == [({"reason": "decode"}, 1)]
+        states = {each.labels["state"]: each.value for each in found["regatta_preprocess_time_seconds"].samples}
+        assert set(states) == {"busy", "starved", "blocked"}
+        assert states["busy"] > 0
+        durations = found["regatta_preprocess_batch_duration_seconds"].samples
+        assert [each.value for each in durations if each.name.endswith("_count")] == [30]
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60)
+
+
+def test_who_does_not_keep_to_the_protocol_is_cut_off_and_others_go_on(tmp_path: Path) -> None:
+    with Feed(tmp_path) as feed:
+        feed.await_words("the feed is at")
+        batches = feed.batches()
+        for words in (
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"[]\n",
+            b'{"version": 1, "queue": "0"}\n',
+            b'{"version": 9, "queue": 0}\n',
+            b"",
+        ):
+            with socket.socket(socket.AF_UNIX) as stranger:
+                stranger.settimeout(60)
+                stranger.connect(f"{feed.folder}/feed.sock")
+                stranger.sendall(words)
+                stranger.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(ConnectionResetError):
+                    while stranger.recv(4096):
+                        pass
+        assert same(copies(batches), computed(feed, epoch=0))
+
+
+def test_a_training_process_that_gives_back_what_it_does_not_hold_is_cut_off(tmp_path: Path) -> None:
+    with Feed(tmp_path) as feed:
+        batches = feed.batches()
+        batches._client._send(protocol.Record(protocol.FREE, slot=77))
+        feed.await_words("does not keep to the protocol")
+        assert same(copies(batches), computed(feed, epoch=0))  # it connects again
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
 def test_headers_of_slots_are_checked() -> None:
