@@ -165,7 +165,7 @@ def _folder(given: str | None) -> Iterator[Path]:
     """The folder of socket and shared memory: the one given, else one of this user's own in memory."""
     if given is not None:
         try:
-            Path(given).mkdir(parents=True, exist_ok=True)
+            Path(given).mkdir(mode=0o700, parents=True, exist_ok=True)  # one that is there already decides itself
         except OSError as error:
             raise FeedError(f"{given}: {error.strerror}") from error
         yield Path(given)
