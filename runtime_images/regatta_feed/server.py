@@ -475,9 +475,8 @@ class Server:
                 queue.seek(epoch=record.epoch, step=record.step)
                 self._deliver(consumer.queue)
                 continue
-            self._log(f"the process of queue {consumer.queue} does not keep to the protocol and is cut off")
-            self._gone(consumer)
-            return
+            # It lives and may look at what it was given, so its slots cannot be used again.
+            raise FeedError(f"the process of queue {consumer.queue} does not keep to the feed's protocol")
 
     def _gone(self, consumer: _Consumer) -> None:
         self._selector.unregister(consumer.sock)

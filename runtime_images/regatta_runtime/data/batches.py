@@ -59,11 +59,10 @@ class Batches:
         try:
             while self.epoch == epoch:
                 batch = self._next()
-                arrays = self._make(batch, self._client.fields)
-                del batch  # the arrays alone keep the memory now
+                arrays = [self._make(batch, self._client.fields)]
+                del batch  # the arrays alone keep the memory now, and whoever gets them alone keeps the arrays
                 self._advance()
-                yield arrays
-                del arrays
+                yield arrays.pop()
         finally:
             if self.epoch == epoch:  # the loop was left
                 self.epoch, self.step = epoch + 1, 0
@@ -119,5 +118,5 @@ class Batches:
         self.epoch, self.step = epoch, step
 
     def close(self) -> None:
-        """Leave the feed."""
+        """Leave the feed, once nothing looks at its batches any more."""
         self._client.close()

@@ -77,6 +77,7 @@ class Client:
         self._patient = patient  # whether others than this program's own threads hold batches
         self._turn = 0
         self._held = 0
+        self._closing = False
         self._sock: Optional[socket.socket] = None
         self._buffer = b""
         self._connect(epoch, step, CONNECT_SECONDS, "")
@@ -84,6 +85,8 @@ class Client:
     def next(self) -> Optional[Batch]:
         """The next batch, waited for; None after the last epoch."""
         self._check_process()
+        if self._closing:
+            raise FeedError("this connection to the feed was closed")
         if self._held >= self._slots:
             self._wait_for_room()
         while True:
@@ -130,14 +133,19 @@ class Client:
         self._connect(epoch, step, RECONNECT_SECONDS, "the feed is gone")
 
     def close(self) -> None:
-        """Leave the feed; batches that are still looked at keep their memory."""
+        """Leave the feed, but not before the last batch is given back: the queue's next reader gets its memory."""
+        self._closing = True
+        if self._held == 0 or _forks != self._born:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
         if self._sock is not None:
             self._sock.close()
             self._sock = None
 
     def __del__(self) -> None:
         if getattr(self, "_sock", None) is not None:
-            self.close()
+            self._hang_up()
 
     def _lease(self, record: protocol.Record) -> Batch:
         start = record.slot * self._slot_bytes
@@ -161,6 +169,8 @@ class Client:
             return
         with contextlib.suppress(OSError):  # the feed is gone: the next wait for a batch notices
             sock.send(protocol.Record(protocol.FREE, slot=slot).pack())
+        if self._closing and self._held == 0:
+            self._hang_up()
 
     def _receive(self, size: int) -> bytes:
         while len(self._buffer) < size:
@@ -186,7 +196,7 @@ class Client:
             raise FeedError("a forked process cannot read its parent's batches: let it have a queue of its own")
 
     def _connect(self, epoch: Optional[int], step: Optional[int], seconds: float, before: str) -> None:
-        self.close()
+        self._hang_up()
         self._check_process()
         began = time.monotonic()
         said = began

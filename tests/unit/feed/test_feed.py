@@ -406,12 +406,27 @@ def test_who_does_not_keep_to_the_protocol_is_cut_off_and_others_go_on(tmp_path:
         assert same(copies(batches), computed(feed, epoch=0))
 
 
-def test_a_training_process_that_gives_back_what_it_does_not_hold_is_cut_off(tmp_path: Path) -> None:
+def test_a_training_process_that_gives_back_what_it_does_not_hold_ends_the_feed(tmp_path: Path) -> None:
     with Feed(tmp_path) as feed:
         batches = feed.batches()
         batches._client._send(protocol.Record(protocol.FREE, slot=77))
-        feed.await_words("does not keep to the protocol")
-        assert same(copies(batches), computed(feed, epoch=0))  # it connects again
+        with pytest.raises(FeedError, match="does not keep to the feed's protocol"):  # noqa: PT012
+            for _ in range(20):
+                copies(batches)
+        assert feed.wait() == 1
+
+
+def test_a_batch_keeps_its_memory_after_its_reader_is_closed(tmp_path: Path) -> None:
+    with Feed(tmp_path) as feed:
+        first = feed.batches()
+        images, _ = next(iter(first))
+        wanted = images.copy()
+        first.close()
+        with pytest.raises(FeedError, match="was closed"):
+            next(iter(first))
+        assert np.array_equal(images, wanted)
+        del images, _
+        assert same(copies(feed.batches()), computed(feed, epoch=0))
 
 
 def free_port() -> int:
