@@ -7,7 +7,7 @@ from typing import Final
 
 from regatta.plan.words import MAX_READ, one_line
 
-__all__ = ["CANNOT_START", "cannot_start"]
+__all__ = ["CANNOT_START", "cannot_start", "is_about_command"]
 
 CANNOT_START: Final = "the image cannot start the command"
 
@@ -16,6 +16,7 @@ _WRAPPING: Final = re.compile(
     r"|unable to start container process|error during container init|container create failed): "
 )
 _LAYERS: Final = 16
+_COMMAND: Final = re.compile(r"\bexec: |\bexecutable file\b|\bexec format error\b")
 _PYTHON: Final = re.compile(r'exec: "?(?:\S{0,256}/)?python[\d.]*"?: ')
 
 
@@ -32,3 +33,11 @@ def cannot_start(words: str) -> str:
     else:
         fix = "correct spec.command, or use an image that holds the program"
     return f"{CANNOT_START}: {one_line(text) or 'no reason given'}; {fix}"
+
+
+def is_about_command(words: str) -> bool:
+    """Whether the image lacks the command or cannot execute it, which no other attempt will change.
+
+    runc and containerd say `exec: "NAME": WHY`; crun says that it finds no executable file.
+    """
+    return _COMMAND.search(words[:MAX_READ]) is not None

@@ -1,7 +1,8 @@
 """What each framework's training processes find in their environment: one module a framework, one table here.
 
 A module has `environment(place) -> dict`, for one process. To add a framework, write its module and name it below;
-in WITH_PEERS too, if its processes listen in every worker and want a list of all.
+in WITH_PEERS too, if its processes listen in every worker and want a list of all: in `place.peers`, and as a file
+(regatta_runtime.hostfile).
 """
 
 from __future__ import annotations
@@ -18,4 +19,4 @@ FRAMEWORKS: Dict[str, Environment] = {
     "PyTorch": pytorch.environment,
     "TensorFlow": tensorflow.environment,
 }
-WITH_PEERS: FrozenSet[str] = frozenset({"TensorFlow"})
+WITH_PEERS: FrozenSet[str] = frozenset({"Custom", "TensorFlow"})

@@ -64,6 +64,28 @@ def test_custom_processes_find_the_common_numbers_and_nothing_of_torch(crew: Cre
     assert not [name for name in mine if "TORCH" in name]
 
 
+def test_custom_processes_find_a_file_with_all_workers_that_is_gone_with_the_launcher(crew: Crew) -> None:
+    listed = """
+        path = os.environ["REGATTA_HOSTFILE"]
+        say("PATH", path)
+        say("LISTED", open(path).read().splitlines())
+    """
+    crew.of(2, 2).script(listed).env(REGATTA_FRAMEWORK="Custom").start()
+    assert crew.wait() == [0, 0]
+    said = [line.partition("LISTED ")[2] for line in crew.output.splitlines() if "LISTED" in line]
+    assert said == ["['127.0.0.1 slots=2', '127.0.0.1 slots=2']"] * 4
+    paths = {line.partition("PATH ")[2] for line in crew.output.splitlines() if "PATH " in line}
+    assert len(paths) == 2  # one of each launcher
+    assert not any(os.path.exists(os.path.dirname(path)) for path in paths)
+
+
+def test_a_single_worker_is_on_its_own_list(crew: Crew) -> None:
+    crew.of(1).script('say("LISTED", open(os.environ["REGATTA_HOSTFILE"]).read())')
+    crew.env(REGATTA_FRAMEWORK="Custom").start()
+    assert crew.wait() == [0]
+    assert "LISTED 127.0.0.1 slots=1" in crew.output
+
+
 def clusters(crew: Crew) -> dict[int, dict[str, Any]]:
     return {rank: json.loads(env["TF_CONFIG"]) for rank, env in environments(crew).items() if "TF_CONFIG" in env}
 
