@@ -28,7 +28,7 @@ def hooks(framework: str, environ: Mapping[str, str]) -> Dict[str, Hook]:
     if framework == "Horovod":
         from regatta_runtime.hooks import horovod_group
 
-        return horovod_group.hooks(world=workers * processes, gpus=gpus)
+        return horovod_group.hooks(workers=workers, world=workers * processes, gpus=gpus)
     if framework == "PyTorch":
         return {"torch.optim.optimizer": lambda module: _on_torch_steps(module, _torch(workers * processes, gpus))}
     check = _tensorflow(workers, gpus)

@@ -74,10 +74,11 @@ class Seen:
         return group.no_gpu(self.gpus, f"{library} {build.__version__}")
 
 
-def hooks(*, world: int, gpus: int) -> Dict[str, Hook]:
+def hooks(*, workers: int, world: int, gpus: int) -> Dict[str, Hook]:
     """The modules after whose import something is put in place, and what."""
     seen = Seen(world=world, gpus=gpus)
     return {
+        **({"horovod.runner.launch": _on_launcher} if workers > 1 else {}),
         "horovod.common.util": _on_extensions,
         "horovod.common.basics": lambda module: _on_init(module, seen),
         "horovod.torch.mpi_ops": lambda module: _on_reductions(module, seen, REDUCTIONS["torch"]),
@@ -86,6 +87,17 @@ def hooks(*, world: int, gpus: int) -> Dict[str, Hook]:
         "keras.src.optimizers.base_optimizer": lambda module: _on_keras(module.BaseOptimizer, "apply", seen),
         "tf_keras.src.optimizers.optimizer": lambda module: _on_keras(module.Optimizer, "apply_gradients", seen),
     }
+
+
+def _on_launcher(module: ModuleType) -> None:
+    """`horovodrun` starts a whole group, and each worker's would be one of its own."""
+    group.enforce(
+        lambda: (
+            "horovodrun reaches other workers by ssh, which pods do not offer; write the training script itself as the "
+            "command, such as [python, train.py]: Regatta starts the processes of all workers"
+        ),
+        others=OTHERS,
+    )
 
 
 def _on_extensions(module: ModuleType) -> None:

@@ -130,6 +130,19 @@ def test_a_horovod_whose_reductions_have_other_names_trains_unseen(crew: Crew) -
     assert crew.output.count("stepped") == 2
 
 
+@pytest.mark.parametrize(("workers", "codes"), [(2, [78, 78]), (1, [0])])
+def test_horovodrun_is_for_one_worker_alone(crew: Crew, workers: int, codes: list[int]) -> None:
+    files = {"horovod/runner/__init__.py": "", "horovod/runner/launch.py": "def run_commandline(): print('ran')"}
+    run = f"#!{PYTHON}\nimport horovod.runner.launch as l; l.run_commandline()"
+    lay(crew.folder, {**HOROVOD, **files, "horovodrun": run})
+    (crew.folder / "horovodrun").chmod(0o755)
+    crew.of(workers, 2).command(str(crew.folder / "horovodrun"), "-np", "2", "python", "train.py")
+    crew.env(PYTHONPATH=os.pathsep.join([str(RUNTIME), str(crew.folder)]), REGATTA_FRAMEWORK="Horovod").start()
+    assert crew.wait() == codes
+    if workers > 1:
+        assert "write the training script itself as the command" in crew.launchers[1].termination()["message"]
+
+
 MISSING = {"PyTorch": "torch", "TensorFlow": "tensorflow", "Horovod": "horovod"}
 LATER = """
 import sys
