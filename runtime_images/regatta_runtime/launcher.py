@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Optional, Sequence
 
 from regatta_runtime import early, family, oom, termination
 from regatta_runtime.blame import blame, signal_name
+from regatta_runtime.crew.front import StoreFront
 from regatta_runtime.crew.link import Link
 from regatta_runtime.crew.messages import (
     COORDINATOR_LOST,
@@ -32,7 +33,7 @@ from regatta_runtime.crew.messages import (
 )
 from regatta_runtime.crew.ports import Offer
 from regatta_runtime.environment import Config
-from regatta_runtime.frameworks import WITH_PEERS
+from regatta_runtime.frameworks import WITH_PEERS, WITH_STORE
 from regatta_runtime.hosting import Host
 from regatta_runtime.inbox import Inbox
 from regatta_runtime.loop import Loop, Timer
@@ -77,9 +78,15 @@ class Launcher:
         self._word_at = FIRST_WORD
         self._probes = Probes(loop, self.look)
         self._host = Host(loop=loop, config=config, say=pump.say) if config.worker == 0 else None
+        address = ("127.0.0.1" if config.worker == 0 else config.coordinator[0], config.coordinator[1])
+        self._front: Optional[StoreFront] = None
+        if config.framework in WITH_STORE:
+            self._front = StoreFront(
+                loop=loop, address=address, token=config.token, processes=config.processes, say=pump.say
+            )
         self._link = Link(
             loop=loop,
-            address=("127.0.0.1" if config.worker == 0 else config.coordinator[0], config.coordinator[1]),
+            address=address,
             token=config.token,
             lost_after=config.lost_after,
             describe=self._describe,
@@ -96,6 +103,8 @@ class Launcher:
         for name in FORWARDED:
             self._loop.on_signal(getattr(signal, name), self._pass_on)
         self._open_probes()
+        if self._front is not None:
+            self._front.open()
         if self._host is not None:
             self._host.open()
         self._link.open()
@@ -171,7 +180,9 @@ class Launcher:
         self._inbox.begin_generation()
         if self._offer is not None:
             self._offer.take()
-        specs, warning = self._starter.specs(order)
+        if self._front is not None:
+            self._front.begin_generation(order.generation)
+        specs, warning = self._starter.specs(order, store_port=self._front.port if self._front else 0)
         self._left = len(specs)
         config = self._config
         where = f"{config.workers} x {config.processes} processes, rank 0 at {order.master[0]}:{order.master[1]}"
@@ -338,6 +349,8 @@ class Launcher:
         code = self._write_last_words()
         self._link.close()
         self._probes.close()
+        if self._front is not None:
+            self._front.close()
         if self._host is not None:
             self._host.close()
         self._loop.stop(code)

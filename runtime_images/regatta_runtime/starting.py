@@ -39,10 +39,10 @@ class Starter:
         self._hostfile = Hostfile()
         self.mark = os.urandom(12).hex()
 
-    def specs(self, order: Order) -> Tuple[List[Spec], str]:
+    def specs(self, order: Order, *, store_port: int = 0) -> Tuple[List[Spec], str]:
         """What to start, and a warning for the user (or "")."""
         places = [
-            Place(self._config, local_rank, order.generation, order.master, order.restarts, order.peers)
+            Place(self._config, local_rank, order.generation, order.master, order.restarts, order.peers, store_port)
             for local_rank in range(self._config.processes)
         ]
         listed, trouble = self._listed(order)

@@ -30,7 +30,7 @@ def train(place: Playground, example: str) -> str:
     return place.log(place.pods(name)[0]["metadata"]["name"])
 
 
-@pytest.mark.parametrize("example", ["pytorch-digits", "tensorflow-digits"])
+@pytest.mark.parametrize("example", ["pytorch-digits", "tensorflow-digits", "horovod-digits"])
 def test_the_digits_are_learned_to_the_accuracy_that_the_example_states(playground: Playground, example: str) -> None:
     log = train(playground, example)
 

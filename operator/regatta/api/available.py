@@ -87,8 +87,8 @@ NOT_YET: Final = (
     Unavailable(
         path="framework",
         asks=Asks.BY_ITS_VALUE,
-        which=("Keras", "Horovod"),
-        instead="use PyTorch, TensorFlow or Custom",
+        which=("Keras",),
+        instead="use PyTorch, TensorFlow, Horovod or Custom",
     ),
     Unavailable(path="kerasBackend", instead="leave it out"),
     Unavailable(

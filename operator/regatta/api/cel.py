@@ -135,6 +135,12 @@ _OF_THE_JOB: Final = (
     ),
     Rule(
         at="spec",
+        field="runtime",
+        rule="self.runtime != 'Off' || self.workers == 1 || self.framework != 'Horovod'",
+        message=python.LAUNCHED_HOROVOD,
+    ),
+    Rule(
+        at="spec",
         field="deadlines.stalled",
         rule="!has(self.deadlines.stalled) || self.runtime != 'Off'",
         message="needs the runtime, which sees the program's steps; leave it out, or leave out runtime: Off",

@@ -15,6 +15,7 @@ from regatta.api.spec import Checkpoint, Framework, Runtime, Source, TrainingJob
 __all__ = [
     "COMPILE",
     "LAUNCHED",
+    "LAUNCHED_HOROVOD",
     "MAX_INLINE_BYTES",
     "ONE_PROCESS",
     "mount_problems",
@@ -31,6 +32,10 @@ ONE_PROCESS: Final = (
 LAUNCHED: Final = (
     "with framework TensorFlow and more than one worker the runtime computes TF_CONFIG; leave out runtime: Off, or use "
     "framework Custom with a program that finds the other workers itself"
+)
+LAUNCHED_HOROVOD: Final = (
+    "with framework Horovod and more than one worker the runtime is where the processes find each other; leave out "
+    "runtime: Off, or use framework Custom with a program that finds the other workers itself"
 )
 COMPILE: Final = (
     "needs framework TensorFlow, where XLA takes over without a change of the code; leave it out, and compile in the "
@@ -94,6 +99,8 @@ def _program(spec: TrainingJobSpec) -> Iterator[Problem]:
         yield from _tensorflow(spec)
     elif spec.compile:
         yield Problem("spec.compile", COMPILE)
+    if spec.framework is Framework.HOROVOD and spec.runtime is Runtime.OFF and spec.workers > 1:
+        yield Problem("spec.runtime", LAUNCHED_HOROVOD)
 
 
 def _tensorflow(spec: TrainingJobSpec) -> Iterator[Problem]:

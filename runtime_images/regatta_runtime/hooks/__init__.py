@@ -16,7 +16,7 @@ REPAIR_SWITCH = "REGATTA_KERAS_REPAIR"
 def install(environ: MutableMapping[str, str]) -> None:
     """Put the hooks of this job's framework in place; nothing outside of a training process."""
     framework = environ.get("REGATTA_FRAMEWORK", "")
-    if "REGATTA_GENERATION" not in environ or framework not in ("PyTorch", "TensorFlow"):
+    if "REGATTA_GENERATION" not in environ or framework not in ("PyTorch", "TensorFlow", "Horovod"):
         return
     here = str(os.getpid())
     nested = environ.setdefault(INSIDE, here) != here  # a program that executes itself anew is still the same
@@ -27,8 +27,9 @@ def install(environ: MutableMapping[str, str]) -> None:
 
         after_import(keras_repair.MODULE, keras_repair.repair)
     if not nested and _on(environ, CHECK_SWITCH):
-        from regatta_runtime.hooks import group
+        from regatta_runtime.hooks import group, missing
 
+        missing.watch(framework, group.ANYWAY)
         for module, hook in group.hooks(framework, environ).items():
             after_import(module, hook)
 

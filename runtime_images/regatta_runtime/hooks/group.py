@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 from regatta_runtime.hooks.imports import Hook
 from regatta_runtime.hooks.refusal import refuse
@@ -25,6 +25,10 @@ def hooks(framework: str, environ: Mapping[str, str]) -> Dict[str, Hook]:
     workers, processes, gpus = (int(environ.get(f"REGATTA_{n}") or 0) for n in ("WORKERS", "PROCESSES", "GPUS"))
     if workers * processes < 2 and not gpus:
         return {}
+    if framework == "Horovod":
+        from regatta_runtime.hooks import horovod_group
+
+        return horovod_group.hooks(workers=workers, world=workers * processes, gpus=gpus)
     if framework == "PyTorch":
         return {"torch.optim.optimizer": lambda module: _on_torch_steps(module, _torch(workers * processes, gpus))}
     check = _tensorflow(workers, gpus)
@@ -35,8 +39,9 @@ def hooks(framework: str, environ: Mapping[str, str]) -> Dict[str, Hook]:
     }
 
 
-def _enforce(check: Check) -> None:
-    if any(name in sys.modules for name in OTHERS):
+def enforce(check: Check, *, others: Sequence[str] = OTHERS) -> None:
+    """Refuse what `check` objects to, unless a library is there of which nothing is known."""
+    if any(name in sys.modules for name in others):
         return
     try:
         why = check()
@@ -58,9 +63,8 @@ def _torch(world: int, gpus: int) -> Check:
                 "without having called torch.distributed.init_process_group" if not joined else f"in a group of {size}"
             )
             return f"this program takes its first optimizer step {alone}, but the job has {world} training processes"
-        accelerator = getattr(torch, "accelerator", None)
-        if gpus and not torch.cuda.is_available() and not (accelerator is not None and accelerator.is_available()):
-            return _no_gpu(gpus, f"torch {torch.__version__}")
+        if gpus and not sees_gpu("torch", torch):
+            return no_gpu(gpus, f"torch {torch.__version__}")
         return None
 
     return check
@@ -73,7 +77,7 @@ def _on_torch_steps(module: ModuleType, check: Check) -> None:
         nonlocal looked
         if not looked:
             looked = True
-            _enforce(check)
+            enforce(check)
 
     module.register_optimizer_step_pre_hook(before)
 
@@ -87,8 +91,8 @@ def _tensorflow(workers: int, gpus: int) -> Check:
                 f"this program trains outside of a strategy of {workers} workers; make the model and compile it inside "
                 "`with tf.distribute.MultiWorkerMirroredStrategy().scope():`"
             )
-        if gpus and all(device.device_type == "CPU" for device in tensorflow.config.list_physical_devices()):
-            return _no_gpu(gpus, f"tensorflow {tensorflow.__version__}")
+        if gpus and not sees_gpu("tensorflow", tensorflow):
+            return no_gpu(gpus, f"tensorflow {tensorflow.__version__}")
         return None
 
     return check
@@ -100,7 +104,7 @@ def _on_strategies(module: ModuleType, workers: int) -> None:
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         made(self, *args, **kwargs)
         size = self.extended._num_workers
-        _enforce(
+        enforce(
             lambda: (
                 f"MultiWorkerMirroredStrategy found {size} workers, and the job has {workers}: leave TF_CONFIG and "
                 "the cluster resolver to Regatta"
@@ -119,11 +123,20 @@ def _first_call(owner: Any, name: str, check: Check) -> None:
     def looked_at(self: Any, *args: Any, **kwargs: Any) -> Any:
         if getattr(owner, name) is looked_at:
             setattr(owner, name, method)
-            _enforce(check)
+            enforce(check)
         return method(self, *args, **kwargs)
 
     setattr(owner, name, looked_at)
 
 
-def _no_gpu(gpus: int, build: str) -> str:
+def sees_gpu(library: str, module: Any) -> bool:
+    """Whether torch or tensorflow sees any device that is no CPU."""
+    if library == "torch":
+        accelerator = getattr(module, "accelerator", None)
+        return bool(module.cuda.is_available() or (accelerator is not None and accelerator.is_available()))
+    return any(device.device_type != "CPU" for device in module.config.list_physical_devices())
+
+
+def no_gpu(gpus: int, build: str) -> str:
+    """That the framework's build sees none of the GPUs which the worker holds."""
     return f"this worker holds {gpus} GPUs and {build} sees none: is its image built for CPUs? (spec.gpusPerWorker)"

@@ -18,6 +18,44 @@ def after_import(name: str, hook: Hook) -> None:
     _wanted.setdefault(name, []).append(hook)
 
 
+def when_missing(name: str, call: Callable[[], None]) -> None:
+    """Call when an import of `name` finds nothing; looking whether it is there is no import."""
+    sys.meta_path.append(_LastFinder(name, call))
+
+
+class _LastFinder:
+    """Stands behind all finders, so what comes to it was found by none."""
+
+    def __init__(self, name: str, call: Callable[[], None]) -> None:
+        self._name = name
+        self._call = call
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """None for every other module; the spec of a finder that was added later, if one knows it after all."""
+        if name != self._name:
+            return None
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
+            find = getattr(finder, "find_spec", None)
+            spec = find(name, path, target) if find is not None else None
+            if spec is not None:
+                return spec
+        if not _only_looking():
+            self._call()
+        return None
+
+
+def _only_looking() -> bool:
+    """Whether `importlib.util.find_spec` asks, which many libraries do to see what else is installed."""
+    frame = sys._getframe(2)
+    for _ in range(8):
+        if frame is None:
+            return False
+        if frame.f_code.co_name == "find_spec" and frame.f_globals.get("__name__") == "importlib.util":
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
 class _Finder:
     """Lets the other finders find, and wraps the loader of what they found."""
 

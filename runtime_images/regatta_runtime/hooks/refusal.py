@@ -21,6 +21,12 @@ def refuse(why: str) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     with contextlib.suppress(Exception), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        data = json.dumps({"rank": int(os.environ.get("RANK", "0")), "refusal": why}).encode()
+        data = json.dumps({"rank": _rank(), "refusal": why}).encode()
         sock.sendto(data, "\0" + os.environ[SOCKET_VARIABLE])
     os._exit(EXIT_CODE)
+
+
+def _rank() -> int:
+    """This process's rank; the pod's first for a command that starts the ranks itself."""
+    first = int(os.environ.get("REGATTA_WORKER", "0")) * int(os.environ.get("REGATTA_PROCESSES", "1"))
+    return int(os.environ.get("RANK", first))

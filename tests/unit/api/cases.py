@@ -566,11 +566,23 @@ BAD = (
         path="spec.runtime",
         words=("TF_CONFIG", "leave out runtime: Off"),
     ),
+    Bad(
+        title="Horovod's workers without the runtime through which they find each other",
+        job=job(framework="Horovod", runtime="Off", workers=2),
+        path="spec.runtime",
+        words=("find each other", "leave out runtime: Off"),
+    ),
+    Bad(
+        title="Horovod compiled",
+        job=job(framework="Horovod", compile=True),
+        path="spec.compile",
+        words=("needs framework TensorFlow",),
+    ),
     # Not available yet
     *(
         Bad(title=f"{framework} for now", job=job(framework=framework), path="spec.framework", words=(words,))
-        for framework in ("Keras", "Horovod")
-        for words in (f"{framework} is not available yet; use PyTorch, TensorFlow or Custom",)
+        for framework in ("Keras",)
+        for words in (f"{framework} is not available yet; use PyTorch, TensorFlow, Horovod or Custom",)
     ),
     *(
         Bad(title=f"{path} for now", job=job(**spec), path=f"spec.{path}", words=("not available yet",))
@@ -590,6 +602,8 @@ GOOD = (
         title="TensorFlow on every GPU of two workers, compiled",
         job=job(framework="TensorFlow", workers=2, gpusPerWorker=8, processesPerWorker=1, compile=True),
     ),
+    Good(title="Horovod on every GPU of two workers", job=job(framework="Horovod", workers=2, gpusPerWorker=8)),
+    Good(title="Horovod without the runtime", job=job(framework="Horovod", runtime="Off", command=...)),
     Good(title="TensorFlow without the runtime", job=job(framework="TensorFlow", runtime="Off", command=...)),
     Good(title="an image's own entrypoint", job=job(runtime="Off", command=..., image="registry.example/app:1")),
     Good(title="a gang and pods that stay", job=job(scheduling={"gang": "Native"}, cleanup="None")),

@@ -142,6 +142,7 @@ def test_the_operator_understands_the_environment_it_is_given(defaults: list[dic
     assert unknown == set()
     assert settings.runtime_image == "localhost/regatta/runtime:0.1.0"
     assert settings.framework_images == {
+        "Horovod": "localhost/regatta/horovod:0.1.0",
         "PyTorch": "localhost/regatta/pytorch:0.1.0",
         "TensorFlow": "localhost/regatta/tensorflow:0.1.0",
     }

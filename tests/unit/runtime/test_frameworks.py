@@ -122,6 +122,37 @@ def test_tensorflow_workers_meet_at_free_ports_and_at_others_in_each_generation(
     assert str(crew.port) not in ports
 
 
+# What horovodrun gives its processes, for worker 1 of 2 with 2 processes each, as (local rank -> value).
+HOROVODRUN = {
+    "HOROVOD_RANK": ["2", "3"],
+    "HOROVOD_SIZE": ["4", "4"],
+    "HOROVOD_LOCAL_RANK": ["0", "1"],
+    "HOROVOD_LOCAL_SIZE": ["2", "2"],
+    "HOROVOD_CROSS_RANK": ["1", "1"],
+    "HOROVOD_CROSS_SIZE": ["2", "2"],
+    "HOROVOD_CONTROLLER": ["gloo", "gloo"],
+    "HOROVOD_CPU_OPERATIONS": ["gloo", "gloo"],
+    "HOROVOD_GLOO_RENDEZVOUS_ADDR": ["127.0.0.1", "127.0.0.1"],
+    "RANK": ["2", "3"],
+    "LOCAL_RANK": ["0", "1"],
+    "WORLD_SIZE": ["4", "4"],
+    "LOCAL_WORLD_SIZE": ["2", "2"],
+}
+
+
+def test_horovod_processes_find_what_horovodrun_gives_and_the_users_own_settings(crew: Crew) -> None:
+    crew.of(2, 2).script(SHOW).env(REGATTA_FRAMEWORK="Horovod", HOROVOD_FUSION_THRESHOLD="1").start()
+    assert crew.wait() == [0, 0]
+    found = environments(crew)
+    for local_rank in (0, 1):
+        mine = found[2 + local_rank]
+        assert {name: mine.get(name) for name in HOROVODRUN} == {n: v[local_rank] for n, v in HOROVODRUN.items()}
+    assert {env["HOROVOD_FUSION_THRESHOLD"] for env in found.values()} == {"1"}
+    assert "HOROVOD_GLOO_IFACE" not in found[0]
+    names = [found[rank]["HOROVOD_HOSTNAME"] for rank in range(4)]
+    assert names[0] == names[1] != names[2] == names[3]  # local groups are named after it
+
+
 def test_one_tensorflow_worker_is_no_cluster(crew: Crew) -> None:
     crew.of(1).script(SHOW).env(REGATTA_FRAMEWORK="TensorFlow").start()
     assert crew.wait() == [0]
