@@ -53,6 +53,9 @@ def main() -> None:
     for build in ("", "-cpu"):
         wanted = f"{IMAGES}/tensorflow/requirements{build}"
         pin(f"{wanted}.txt", source=f"{wanted}.in", without=UNUSED)
+    # On top of the PyTorch image: what that holds stays as it is.
+    wanted = f"{IMAGES}/keras/requirements"
+    pin(f"{wanted}.txt", source=f"{wanted}.in", options=("--constraint", f"{IMAGES}/pytorch/requirements.txt"))
 
 
 if __name__ == "__main__":

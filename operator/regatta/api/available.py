@@ -87,10 +87,9 @@ NOT_YET: Final = (
     Unavailable(
         path="framework",
         asks=Asks.BY_ITS_VALUE,
-        which=("Keras", "Horovod"),
-        instead="use PyTorch, TensorFlow or Custom",
+        which=("Horovod",),
+        instead="use PyTorch, TensorFlow, Keras or Custom",
     ),
-    Unavailable(path="kerasBackend", instead="leave it out"),
     Unavailable(
         path="preprocessing",
         asks=Asks.BY_ANY_PART,

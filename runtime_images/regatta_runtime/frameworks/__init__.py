@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from typing import Callable, Dict, FrozenSet
 
-from regatta_runtime.frameworks import custom, pytorch, tensorflow
+from regatta_runtime.environment import Config
+from regatta_runtime.frameworks import custom, keras, pytorch, tensorflow
 from regatta_runtime.frameworks.place import Place
 
 Environment = Callable[[Place], Dict[str, str]]
 
 FRAMEWORKS: Dict[str, Environment] = {
     "Custom": custom.environment,
+    "Keras": keras.environment,
     "PyTorch": pytorch.environment,
     "TensorFlow": tensorflow.environment,
 }
-WITH_PEERS: FrozenSet[str] = frozenset({"TensorFlow"})
+WITH_PEERS: FrozenSet[str] = frozenset({"TensorFlow", "Keras on tensorflow"})
+
+
+def wants_peers(config: Config) -> bool:
+    """Whether every process is told the addresses of all workers."""
+    name = f"Keras on {config.keras_backend}" if config.framework == "Keras" else config.framework
+    return name in WITH_PEERS
