@@ -129,7 +129,7 @@ _OF_THE_JOB: Final = (
     Rule(
         at="spec",
         field="env",
-        rule="!has(self.kerasBackend) || self.env.all(variable, variable.name != 'KERAS_BACKEND' || "
+        rule="!has(self.kerasBackend) || !has(self.env) || self.env.all(variable, variable.name != 'KERAS_BACKEND' || "
         "(has(variable.value) && variable.value == self.kerasBackend))",
         message=python.OTHER_BACKEND,
     ),
