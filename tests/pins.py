@@ -58,6 +58,9 @@ def main() -> None:
     for part in ("", "-build", "-tensorflow"):
         wanted = f"{IMAGES}/horovod/requirements{part}"
         pin(f"{wanted}.txt", source=f"{wanted}.in", without=FRAMEWORKS)
+    # On top of the PyTorch image: what that holds stays as it is.
+    wanted = f"{IMAGES}/keras/requirements"
+    pin(f"{wanted}.txt", source=f"{wanted}.in", options=("--constraint", f"{IMAGES}/pytorch/requirements.txt"))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from regatta_runtime.crew.messages import (
 )
 from regatta_runtime.crew.ports import Offer
 from regatta_runtime.environment import Config
-from regatta_runtime.frameworks import WITH_PEERS, WITH_STORE
+from regatta_runtime.frameworks import WITH_STORE, wants_peers
 from regatta_runtime.hosting import Host
 from regatta_runtime.inbox import Inbox
 from regatta_runtime.loop import Loop, Timer
@@ -62,7 +62,7 @@ class Launcher:
         self._reaper = Reaper(loop)
         self._inbox = Inbox(loop, ranks=range(config.worker * config.processes, (config.worker + 1) * config.processes))
         self._starter = Starter(config=config, command=command, progress=self._inbox.name)
-        self._offer = Offer(config.metrics_port, config.coordinator[1]) if config.framework in WITH_PEERS else None
+        self._offer = Offer(config.metrics_port, config.coordinator[1]) if wants_peers(config) else None
         self._state = IDLE
         self._order = Order(WAIT, version=0)
         self._generation = 0  # the last one acted on

@@ -8,7 +8,7 @@ from typing import Dict, List, Sequence, Tuple
 from regatta_runtime import launchers
 from regatta_runtime.crew.messages import Order
 from regatta_runtime.environment import Config
-from regatta_runtime.frameworks import FRAMEWORKS, WITH_PEERS
+from regatta_runtime.frameworks import FRAMEWORKS, wants_peers
 from regatta_runtime.frameworks.place import Place, threads
 from regatta_runtime.hostfile import VARIABLE as HOSTFILE
 from regatta_runtime.hostfile import Hostfile, address_of
@@ -55,7 +55,7 @@ class Starter:
 
     def _listed(self, order: Order) -> Tuple[Dict[str, str], str]:
         """Where the file with all workers is, where they are known; and why there is none (or "")."""
-        if self._config.framework not in WITH_PEERS:
+        if not wants_peers(self._config):
             return {}, ""
         workers = [address_of(peer) for peer in order.peers] or [order.master[0]]
         try:

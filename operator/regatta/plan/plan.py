@@ -136,7 +136,7 @@ def _begun(job: Job, crew: Crew, *, attempt: int, now: datetime) -> Job:
 
 
 def _has_image(spec: TrainingJobSpec, observed: Observed) -> bool:
-    return bool(spec.image) or spec.framework in observed.installation.framework_images
+    return observed.installation.image_of(spec) is not None
 
 
 def _recorded(job: Job, status: TrainingJobStatus, *, now: datetime) -> Plan:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from regatta_runtime.hooks.imports import Hook
 from regatta_runtime.hooks.refusal import refuse
@@ -17,30 +17,41 @@ from regatta_runtime.hooks.refusal import refuse
 OTHERS = ("horovod", "torch_xla", "habana_frameworks", "mpi4py")
 ANYWAY = "to train anyway, set REGATTA_GROUP_CHECK to 0 in spec.env"
 
+KERAS = "keras.src.optimizers.base_optimizer"
+
 Check = Callable[[], Optional[str]]
 
 
-def hooks(framework: str, environ: Mapping[str, str]) -> Dict[str, Hook]:
-    """The modules after whose import something is put in place, and what."""
-    workers, processes, gpus = (int(environ.get(f"REGATTA_{n}") or 0) for n in ("WORKERS", "PROCESSES", "GPUS"))
+def hooks(library: str, environ: Mapping[str, str], *, keras: bool = False) -> Dict[str, Hook]:
+    """The modules after whose import something is put in place, and what; `keras`: its optimizers on torch count."""
+    workers, processes, gpus = _sizes(environ)
     if workers * processes < 2 and not gpus:
         return {}
-    if framework == "Horovod":
+    if library == "Horovod":
         from regatta_runtime.hooks import horovod_group
 
         return horovod_group.hooks(workers=workers, world=workers * processes, gpus=gpus)
-    if framework == "PyTorch":
-        return {"torch.optim.optimizer": lambda module: _on_torch_steps(module, _torch(workers * processes, gpus))}
+    if library == "PyTorch":
+        on_torch = torch_check(environ)
+        found: Dict[str, Hook] = {"torch.optim.optimizer": lambda module: _on_torch_steps(module, on_torch)}
+        if keras:
+            found[KERAS] = lambda module: _first_call(module.BaseOptimizer, "apply", on_torch)
+        return found
     check = _tensorflow(workers, gpus)
     return {
         "tensorflow.python.distribute.collective_all_reduce_strategy": lambda module: _on_strategies(module, workers),
-        "keras.src.optimizers.base_optimizer": lambda module: _first_call(module.BaseOptimizer, "apply", check),
+        KERAS: lambda module: _first_call(module.BaseOptimizer, "apply", check),
         "tf_keras.src.optimizers.optimizer": lambda module: _first_call(module.Optimizer, "apply_gradients", check),
     }
 
 
+def _sizes(environ: Mapping[str, str]) -> Tuple[int, int, int]:
+    workers, processes, gpus = (int(environ.get(f"REGATTA_{n}") or 0) for n in ("WORKERS", "PROCESSES", "GPUS"))
+    return workers, processes, gpus
+
+
 def enforce(check: Check, *, others: Sequence[str] = OTHERS) -> None:
-    """Refuse what `check` objects to, unless a library is there of which nothing is known."""
+    """End this process if there is a reason to, unless a library is there of which nothing is known."""
     if any(name in sys.modules for name in others):
         return
     try:
@@ -52,7 +63,11 @@ def enforce(check: Check, *, others: Sequence[str] = OTHERS) -> None:
         refuse(f"{why}; {ANYWAY}")
 
 
-def _torch(world: int, gpus: int) -> Check:
+def torch_check(environ: Mapping[str, str]) -> Check:
+    """What is looked at in a PyTorch process: the group that it has joined, and its GPUs."""
+    workers, processes, gpus = _sizes(environ)
+    world = workers * processes
+
     def check() -> Optional[str]:
         torch = sys.modules["torch"]
         distributed = torch.distributed

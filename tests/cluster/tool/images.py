@@ -187,6 +187,8 @@ def _make(name: str, paths: Paths, archive: Path) -> None:
     arguments = dict(FOR_CPUS.get(name, {}))
     if "base" in RECIPES[name].on:
         arguments["BASE_IMAGE"] = _require_base(paths)
+    elif "pytorch" in RECIPES[name].on:
+        arguments["BASE_IMAGE"] = _require_pytorch(paths)
     buildah.build(
         REPO / dockerfile(name),
         reference=reference(name),
@@ -212,6 +214,7 @@ def _make_pytorch(paths: Paths, archive: Path) -> None:
         shell.run([sys.executable, REPO / "runtime_images" / "pytorch" / "cpu_stubs.py", site])
         buildah.run("unmount", container)
         buildah.run("commit", "--quiet", container, reference("pytorch"))
+        buildah.run("tag", reference("pytorch"), reference("pytorch", describe(paths, "pytorch").key))
     buildah.push(reference("pytorch"), archive)
 
 
@@ -252,6 +255,16 @@ def _require_base(paths: Paths) -> str:
     if not Buildah.of(paths).has(_base()):
         _make_base(paths, describe(paths, "base").archive)
     return _base()
+
+
+def _require_pytorch(paths: Paths) -> str:
+    """Return the PyTorch image as it is now, under a name that no other build moves; made where there is none."""
+    buildah = Buildah.of(paths)
+    image = describe(paths, "pytorch")
+    fixed = reference("pytorch", image.key)
+    if not buildah.has(fixed):
+        _make_pytorch(paths, image.archive)
+    return fixed
 
 
 FOR_CPUS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -301,6 +314,12 @@ RECIPES: Final[dict[str, Recipe]] = {
         make=partial(_make, "tensorflow"),
         on=("base",),
         hint="two minutes",
+    ),
+    "keras": Recipe(
+        inputs=tuple(f"runtime_images/keras/{file}" for file in ("Dockerfile", "requirements.txt")),
+        make=partial(_make, "keras"),
+        on=("pytorch",),
+        hint="a minute",
     ),
 }
 for _name, _framework, _list in (

@@ -6,6 +6,8 @@ import json
 import os
 from typing import Any
 
+import pytest
+
 from tests.unit.runtime.crew import RUNTIME, Crew
 
 # torchrun's documented variables, with their meaning for worker 1 of 2 with 2 processes each, as (local rank -> value).
@@ -165,6 +167,42 @@ def test_compile_turns_xla_on_and_the_users_flags_have_the_last_word(crew: Crew)
     crew.of(1).script(SHOW).env(REGATTA_FRAMEWORK="TensorFlow", REGATTA_COMPILE="1", TF_XLA_FLAGS="--mine").start()
     assert crew.wait() == [0]
     assert environments(crew)[0]["TF_XLA_FLAGS"] == "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit --mine"
+
+
+def test_keras_on_torch_finds_what_torchrun_gives_and_its_backend(crew: Crew) -> None:
+    crew.of(2, 2).script(SHOW).env(
+        REGATTA_FRAMEWORK="Keras", REGATTA_KERAS_BACKEND="torch", KERAS_BACKEND="jax"
+    ).start()
+    assert crew.wait() == [0, 0]
+    mine = environments(crew)[3]
+    assert mine["KERAS_BACKEND"] == "torch"
+    assert {name: mine.get(name) for name in TORCHRUN} == {name: values[1] for name, values in TORCHRUN.items()}
+    assert "TF_CONFIG" not in mine
+
+
+def test_keras_on_tensorflow_finds_all_workers_and_its_backend(crew: Crew) -> None:
+    crew.of(2).script(SHOW).env(REGATTA_FRAMEWORK="Keras", REGATTA_KERAS_BACKEND="tensorflow").start()
+    assert crew.wait() == [0, 0]
+    assert {rank: config["task"]["index"] for rank, config in clusters(crew).items()} == {0: 0, 1: 1}
+    assert {env["KERAS_BACKEND"] for env in environments(crew).values()} == {"tensorflow"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "command", "words"),
+    [
+        pytest.param({}, ["python3", "x.py"], "REGATTA_KERAS_BACKEND is not set", id="no backend"),
+        pytest.param({"REGATTA_KERAS_BACKEND": "jax"}, ["python3", "x.py"], "torch or tensorflow", id="an unknown one"),
+        pytest.param(
+            {"REGATTA_KERAS_BACKEND": "torch"}, ["torchrun", "x.py"], "write the program itself", id="a launcher"
+        ),
+    ],
+)
+def test_a_keras_job_that_cannot_be_one_fails_at_once(
+    crew: Crew, variables: dict[str, str], command: list[str], words: str
+) -> None:
+    crew.of(1).command(*command).env(REGATTA_FRAMEWORK="Keras", **variables).start()
+    assert crew.wait() == [64]
+    assert words in crew.launchers[0].termination()["message"]
 
 
 def test_the_users_own_settings_are_kept_and_the_crews_token_is_not_passed_on(crew: Crew) -> None:
