@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 from typing import Any, List, Mapping
 
 
@@ -21,7 +19,7 @@ class Group:
             self.torch.cuda.set_device(self._local % self.torch.cuda.device_count())
 
     def join(self) -> None:
-        """Join, unless the program itself did."""
+        """Join, unless the program itself did. Nobody leaves: at the end of a process its threads may still be needed."""
         distributed = self.torch.distributed
         if distributed.is_initialized():
             return
@@ -29,11 +27,6 @@ class Group:
         # NCCL wants a GPU for each process.
         own = cuda.is_available() and cuda.device_count() >= self._neighbours
         distributed.init_process_group("nccl" if own else "gloo")
-        atexit.register(self._leave)
-
-    def _leave(self) -> None:
-        with contextlib.suppress(Exception):
-            self.torch.distributed.destroy_process_group()
 
     def all(self, mine: Any) -> List[Any]:
         """What every process gives, by rank; anything small that can be pickled."""
