@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+import zipfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -10,7 +12,7 @@ import numpy as np
 
 from tests.caffe.writer import Array, NetWriter
 
-__all__ = ["CASES", "Case", "case", "computed"]
+__all__ = ["CASES", "Case", "archive", "case", "computed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ Made = tuple[NetWriter, list[str]]
 
 
 def image(draw: Draw, channels: int | None = None) -> NetWriter:
-    sides = (draw.between(9, 17), draw.between(9, 17))
-    return NetWriter({"data": (draw.between(1, 3), channels or draw.between(2, 5), *sides)})
+    sides = (draw.between(9, 13), draw.between(9, 13))
+    return NetWriter({"data": (draw.between(1, 2), channels or draw.between(2, 5), *sides)})
 
 
 def convolution(draw: Draw) -> Made:
@@ -83,7 +85,8 @@ def deconvolution(draw: Draw) -> Made:
     net = image(draw, channels=2 * group)
     outputs, kernel = group * draw.between(1, 3), (draw.between(2, 4), draw.between(2, 4))
     text = f"num_output: {outputs} group: {group} kernel_h: {kernel[0]} kernel_w: {kernel[1]}"
-    text += f" pad_h: {draw.between(0, 1)} pad_w: {draw.between(0, 1)} stride_h: {draw.between(1, 3)} stride_w: {draw.between(1, 3)}"
+    text += f" pad_h: {draw.between(0, 1)} pad_w: {draw.between(0, 1)}"
+    text += f" stride_h: {draw.between(1, 3)} stride_w: {draw.between(1, 3)}"
     blobs = [draw.array(2 * group, outputs // group, *kernel), draw.array(outputs)]
     return net.add("Deconvolution", "up", "data", parameters=f"convolution_param {{ {text} }}", blobs=blobs), ["up"]
 
@@ -129,7 +132,11 @@ def normalisation(draw: Draw) -> Made:
     """BatchNorm with Caffe's factor, Scale with and without bias, in place and not, and by a second blob."""
     net = image(draw)
     channels = net.inputs["data"][1]
-    statistics = [draw.array(channels), draw.array(channels, low=0.5, high=2), np.array([draw.between(1, 999)], np.float32)]
+    statistics = [
+        draw.array(channels),
+        draw.array(channels, low=0.5, high=2),
+        np.array([draw.between(1, 999)], np.float32),
+    ]
     statistics[0] *= statistics[2]
     statistics[1] *= statistics[2]
     net.add("BatchNorm", "norm", "data", parameters="batch_norm_param { eps: 0.01 }", blobs=statistics)
@@ -145,7 +152,12 @@ def combinations(draw: Draw) -> Made:
     net = image(draw, channels=4)
     net.add("Power", "other", "data", parameters="power_param { scale: -2 shift: 0.3 }")
     net.add("Eltwise", "sum", ["data", "other"])
-    net.add("Eltwise", "weighted", ["data", "other", "sum"], parameters="eltwise_param { operation: SUM coeff: 0.5 coeff: -1 coeff: 2 }")
+    net.add(
+        "Eltwise",
+        "weighted",
+        ["data", "other", "sum"],
+        parameters="eltwise_param { operation: SUM coeff: 0.5 coeff: -1 coeff: 2 }",
+    )
     net.add("Eltwise", "product", ["data", "weighted"], parameters="eltwise_param { operation: PROD }")
     net.add("Eltwise", "max", ["data", "other", "product"], parameters="eltwise_param { operation: MAX }")
     net.add("Concat", "channels", ["max", "data"])
@@ -161,7 +173,9 @@ def shapes(draw: Draw) -> Made:
     net = image(draw, channels=6)
     net.add("Reshape", "folded", "data", parameters="reshape_param { shape { dim: 0 dim: 3 dim: -1 dim: 0 } }")
     net.add("Reshape", "pairs", "data", parameters="reshape_param { shape { dim: 2 dim: 3 } axis: 1 num_axes: 1 }")
-    net.add("Flatten", "flat", "data").add("Flatten", "part", "data", parameters="flatten_param { axis: 2 end_axis: 3 }")
+    net.add("Flatten", "flat", "data").add(
+        "Flatten", "part", "data", parameters="flatten_param { axis: 2 end_axis: 3 }"
+    )
     net.add("Dropout", "same", "flat", parameters="dropout_param { dropout_ratio: 0.3 }")
     return net, ["folded", "pairs", "part", "same"]
 
@@ -170,7 +184,13 @@ def dense(draw: Draw) -> Made:
     net = image(draw)
     size = int(np.prod(net.inputs["data"][1:]))
     text = "inner_product_param { num_output: %d %s }"
-    net.add("InnerProduct", "fc1", "data", parameters=text % (8, ""), blobs=[draw.array(8, size, low=-0.1, high=0.1), draw.array(8)])
+    net.add(
+        "InnerProduct",
+        "fc1",
+        "data",
+        parameters=text % (8, ""),
+        blobs=[draw.array(8, size, low=-0.05, high=0.05), draw.array(8)],
+    )
     net.add("ReLU", "relu1", "fc1", "fc1").add("Dropout", "drop1", "fc1", "fc1")
     net.add("InnerProduct", "fc2", "fc1", parameters=text % (5, "bias_term: false"), blobs=[draw.array(5, 8)])
     net.add("Softmax", "prob", "fc2")
@@ -182,10 +202,12 @@ def old(draw: Draw) -> Made:
     net = NetWriter({"data": (2, 3, 12, 12)}, old=True, encoding="legacy")
     blobs = [draw.array(4, 3, 3, 3), draw.array(4)]
     net.add("Convolution", "conv", "data", parameters="convolution_param { num_output: 4 kernel_size: 3 }", blobs=blobs)
-    net.add("ReLU", "relu", "conv", "conv").add("LRN", "norm", "conv", parameters="lrn_param { local_size: 3 alpha: 0.1 }")
+    net.add("ReLU", "relu", "conv", "conv").add(
+        "LRN", "norm", "conv", parameters="lrn_param { local_size: 3 alpha: 0.1 }"
+    )
     net.add("Pooling", "pool", "norm", parameters="pooling_param { pool: MAX kernel_size: 3 stride: 2 }")
     net.add("Concat", "both", ["pool", "pool"], parameters="concat_param { concat_dim: 1 }")
-    blobs = [draw.array(5, 200), draw.array(5)]
+    blobs = [draw.array(5, 200, low=-0.05, high=0.05), draw.array(5)]
     net.add("InnerProduct", "fc", "both", parameters="inner_product_param { num_output: 5 }", blobs=blobs)
     return net.add("Softmax", "prob", "fc"), ["prob"]
 
@@ -212,3 +234,17 @@ def case(name: str, seed: int) -> Case:
     if not net.old and seed % 3:
         net.encoding = "single" if seed % 3 == 1 else "packed"
     return Case(net.prototxt, net.caffemodel, inputs, computed(net.prototxt, net.caffemodel, inputs, outputs))
+
+
+def archive(names: Iterable[str], seeds: Iterable[int]) -> bytes:
+    """A zip file with a folder for each network: its two files, its inputs, and its outputs."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for folder, each in ((f"{name}-{seed}", case(name, seed)) for name in names for seed in seeds):
+            packed.writestr(f"{folder}/deploy.prototxt", each.prototxt)
+            packed.writestr(f"{folder}/weights.caffemodel", each.caffemodel)
+            for title, arrays in (("inputs", each.inputs), ("outputs", each.outputs)):
+                content = io.BytesIO()
+                np.savez(content, **arrays)
+                packed.writestr(f"{folder}/{title}.npz", content.getvalue())
+    return file.getvalue()

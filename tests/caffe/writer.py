@@ -108,7 +108,9 @@ class NetWriter:
             if self.old:
                 inputs.append(f'input: "{name}" ' + " ".join(f"input_dim: {size}" for size in shape))
             else:
-                inputs.append(f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ {dims} }} }} }}')
+                inputs.append(
+                    f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ {dims} }} }} }}'
+                )
         return "\n".join(['name: "written"', *inputs, *self._text]) + "\n"
 
     @property

@@ -18,7 +18,8 @@ __all__ = ["CaffeError", "DamagedFileError", "DefinitionError", "UnsupportedLaye
 
 def load(prototxt: str, caffemodel: str, phase: str = "TEST") -> CaffeNet:
     """The network of a definition and its weights, on the CPU and in evaluation mode; raises `CaffeError`."""
-    from regatta_runtime.caffe import definition, prototxt as text, wire
+    from regatta_runtime.caffe import definition, wire
+    from regatta_runtime.caffe import prototxt as text
     from regatta_runtime.caffe.net import CaffeNet
 
     try:

@@ -13,14 +13,31 @@ from regatta_runtime.caffe.prototxt import Message
 
 PHASES = ("TEST", "TRAIN")
 
-FEEDING = (
-    "AnnotatedData Data DummyData HDF5Data ImageData Input MemoryData VideoData WindowData"  # their tops are inputs
-).split()
+# Their tops are the network's inputs.
+FEEDING = {
+    "AnnotatedData",
+    "Data",
+    "DummyData",
+    "HDF5Data",
+    "ImageData",
+    "Input",
+    "MemoryData",
+    "VideoData",
+    "WindowData",
+}
 # Losses are the training script's: what remains are the scores that torch's losses want.
-ENDING = (
-    "Accuracy ContrastiveLoss EuclideanLoss HDF5Output HingeLoss InfogainLoss MultinomialLogisticLoss "
-    "SigmoidCrossEntropyLoss Silence SoftmaxWithLoss"
-).split()
+ENDING = {
+    "Accuracy",
+    "ContrastiveLoss",
+    "EuclideanLoss",
+    "HDF5Output",
+    "HingeLoss",
+    "InfogainLoss",
+    "MultinomialLogisticLoss",
+    "SigmoidCrossEntropyLoss",
+    "Silence",
+    "SoftmaxWithLoss",
+}
 
 # The types of V1LayerParameter that are spelled otherwise than by joining their words.
 _OLD_TYPES = {
@@ -62,7 +79,7 @@ def define(net: Message, phase: str) -> Definition:
     if phase not in PHASES:
         raise DefinitionError(f"the phase is {phase!r} and must be one of {', '.join(PHASES)}")
     if "layer" in net and "layers" in net:
-        raise DefinitionError("the definition has layers of both spellings, `layer` and `layers`; Caffe takes one of them")
+        raise DefinitionError("the definition has layers of both spellings, `layer` and `layers`; Caffe takes one")
     fed = _declared_inputs(net)
     kept: List[Layer] = []
     for fields in net.messages("layer") or net.messages("layers"):
@@ -74,7 +91,7 @@ def define(net: Message, phase: str) -> Definition:
         elif layer.kind not in ENDING:
             kept.append(layer)
     if not kept:
-        raise DefinitionError(f"no layer is left that computes something in phase {phase}; is it the definition of a solver?")
+        raise DefinitionError(f"no layer computes anything in phase {phase}; is it the definition of a solver?")
     return _connected(net.text("name"), fed, kept)
 
 

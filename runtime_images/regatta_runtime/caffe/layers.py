@@ -45,7 +45,8 @@ def _convolution(layer: Layer, blobs: Blobs) -> nn.Module:
     fields = _parameters(
         layer,
         "convolution_param",
-        "num_output bias_term pad pad_h pad_w kernel_size kernel_h kernel_w stride stride_h stride_w dilation group axis",
+        "num_output bias_term pad pad_h pad_w kernel_size kernel_h kernel_w stride stride_h stride_w "
+        "dilation group axis",
         "weight_filler bias_filler engine force_nd_im2col",
     )
     if fields.whole("axis", 1, low=-FAR) not in (1, -3):
@@ -95,7 +96,8 @@ def _pooling(layer: Layer, blobs: Blobs) -> nn.Module:
     fields = _parameters(
         layer,
         "pooling_param",
-        "pool pad pad_h pad_w kernel_size kernel_h kernel_w stride stride_h stride_w global_pooling round_mode ceil_mode",
+        "pool pad pad_h pad_w kernel_size kernel_h kernel_w stride stride_h stride_w "
+        "global_pooling round_mode ceil_mode",
         "engine",
     )
     method = _choice(layer, fields, "pool", "MAX", "MAX", "AVE")
@@ -147,7 +149,10 @@ def _lrn(layer: Layer, blobs: Blobs) -> nn.Module:
     alpha, beta = fields.number("alpha", 1.0), fields.number("beta", 0.75)
     if size % 2 == 0:
         raise DefinitionError(f"layer {layer.name!r}: local_size is {size} and must be odd")
-    if _choice(layer, fields, "norm_region", "ACROSS_CHANNELS", "ACROSS_CHANNELS", "WITHIN_CHANNEL") == "WITHIN_CHANNEL":
+    if (
+        _choice(layer, fields, "norm_region", "ACROSS_CHANNELS", "ACROSS_CHANNELS", "WITHIN_CHANNEL")
+        == "WITHIN_CHANNEL"
+    ):
         return functions.LrnWithinChannel(size, alpha, beta)
     return nn.LocalResponseNorm(size, alpha=alpha, beta=beta, k=fields.number("k", 1.0))
 
@@ -316,16 +321,14 @@ def _weights(layer: Layer, blobs: Blobs, bias: bool, axes: int) -> Tuple[torch.T
         weight = weight.flatten() if axes == 1 else weight
         if weight.dim() != axes:
             raise DefinitionError(
-                f"layer {layer.name!r}: its weights have the shape {list(blobs[0].shape)}; {layer.kind} needs {axes} axes"
+                f"layer {layer.name!r}: its weights have the shape {list(blobs[0].shape)}, and not {axes} axes"
             )
     else:
         weight = weight.reshape(weight.shape[surplus:])
     return weight, blobs[1].flatten() if bias else None
 
 
-def _filled(
-    layer: Layer, module: nn.Module, weight: torch.Tensor, bias: Optional[torch.Tensor]
-) -> nn.Module:
+def _filled(layer: Layer, module: nn.Module, weight: torch.Tensor, bias: Optional[torch.Tensor]) -> nn.Module:
     pairs = [("weight", weight)] + ([("bias", bias)] if bias is not None else [])
     for name, values in pairs:
         parameter = getattr(module, name)
@@ -340,8 +343,8 @@ def _filled(
 def _missing(layer: Layer, blobs: Blobs, wanted: int) -> DefinitionError:
     if not blobs:
         return DefinitionError(
-            f"there are no weights of layer {layer.name!r} in the file; load the definition that belongs to it, and then "
-            "put a layer of your own in this one's place: model.replace(name, module)"
+            f"there are no weights of layer {layer.name!r} in the file; load the definition that belongs to it, "
+            "and then put a layer of your own in this one's place: model.replace(name, module)"
         )
     return DefinitionError(f"layer {layer.name!r} of type {layer.kind} has {len(blobs)} blobs, and {wanted} are needed")
 

@@ -40,7 +40,9 @@ class CaffeNet(nn.Module):
     def forward(self, *inputs: torch.Tensor) -> Union[torch.Tensor, Dict[str, torch.Tensor]]:
         """The outputs for one tensor per input."""
         if len(inputs) != len(self.inputs):
-            raise TypeError(f"the network takes {len(self.inputs)} inputs ({', '.join(self.inputs)}), not {len(inputs)}")
+            raise TypeError(
+                f"the network takes {len(self.inputs)} inputs ({', '.join(self.inputs)}), not {len(inputs)}"
+            )
         blobs = dict(zip(self.inputs, inputs))
         wanted = set(self.outputs)
         last = {blob: at for at, (_, bottoms, tops) in enumerate(self._steps) for blob in (*bottoms, *tops)}

@@ -175,7 +175,9 @@ def parse(text: str) -> Message:
                 raise DamagedFileError(f"line {begin.line}: messages are nested more than {MAX_DEPTH} times")
             open_messages.append((inner, "}" if begin.text == "{" else ">"))
         elif not colon:
-            raise DamagedFileError(f"line {begin.line}: ':' or '{{' must follow {token.text!r}, not {begin.text[:40]!r}")
+            raise DamagedFileError(
+                f"line {begin.line}: ':' or '{{' must follow {token.text!r}, not {begin.text[:40]!r}"
+            )
         elif begin.text == "[":
             at += 1
             while peek().text != "]":
@@ -190,7 +192,9 @@ def parse(text: str) -> Message:
             value, at = _scalar(tokens, at, end)
             values.append(value)
     if len(open_messages) > 1:
-        raise DamagedFileError(f"the message of line {open_messages[-1][0].line} is never closed; is the file cut short?")
+        raise DamagedFileError(
+            f"the message of line {open_messages[-1][0].line} is never closed; is the file cut short?"
+        )
     return open_messages[0][0]
 
 
