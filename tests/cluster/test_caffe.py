@@ -30,7 +30,7 @@ def provide(place: Playground, name: str, files: dict[str, bytes]) -> None:
     place.api.create("configmaps", body, namespace=place.namespace)
 
 
-def test_every_layer_agrees_with_opencv_learns_and_refuses_damaged_weights(playground: Playground) -> None:
+def test_every_layer_agrees_with_opencv_and_learns_and_what_cannot_be_loaded_is_refused(playground: Playground) -> None:
     packed = nets.archive(nets.CASES, SEEDS)
     provide(playground, "nets", {"nets.zip": packed, "train.py": program("caffe_nets").encode()})
     one = job("nets").set(source={"configMap": {"name": "nets"}}).command("python", "train.py")
@@ -46,6 +46,11 @@ def test_every_layer_agrees_with_opencv_learns_and_refuses_damaged_weights(playg
     }
     assert far == {}
     assert {name: found for name, found in facts["untrained"].items() if found} == {}
+    assert re.match(
+        "UnsupportedLayerError: layer 'abs' of type 'Imaginary': its type is", facts["refused"]["unknown layer"]
+    )
+    assert "its relu_param.sharpness is not supported" in facts["refused"]["unknown setting"]
+    assert "no weights of layer 'other' in the file" in facts["refused"]["no weights"]
     assert {name: found for name, found in facts["damaged"].items() if found} == {}
 
 

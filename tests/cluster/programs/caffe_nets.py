@@ -24,6 +24,7 @@ def main():
         facts = {
             "differences": {net.name: difference(net) for net in nets},
             "untrained": {net.name: untrained(net) for net in nets},
+            "refused": refused(nets[0]),
             "damaged": {net.name: damaged(net, random.Random(0)) for net in nets},
         }
     print("RESULT", json.dumps(facts))
@@ -56,6 +57,25 @@ def untrained(net):
     if total.requires_grad:
         total.backward()
     return [name for name, parameter in model.named_parameters() if parameter.grad is None]
+
+
+def refused(net):
+    """What is said of definitions that cannot be loaded with these weights."""
+    whole = (net / "deploy.prototxt").read_text()
+    changes = {
+        "unknown layer": ('"AbsVal"', '"Imaginary"'),
+        "unknown setting": ("relu_param { ", "relu_param { sharpness: 3 "),
+        "no weights": ('name: "prelu"', 'name: "other"'),
+    }
+    words = {}
+    for title, (before, after) in changes.items():
+        changed = net / "changed.prototxt"
+        changed.write_text(whole.replace(before, after))
+        try:
+            load(str(changed), str(net / "weights.caffemodel"))
+        except CaffeError as problem:
+            words[title] = f"{type(problem).__name__}: {problem}"
+    return words
 
 
 def damaged(net, rng):
