@@ -72,8 +72,10 @@ def test_every_file_is_python_3_8(source: Path) -> None:
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
 def test_every_import_is_of_the_standard_library_or_of_the_runtime(source: Path) -> None:
+    # What torch modules are made in is imported when one is made, and not before: see test_caffe_files.py.
+    theirs = {"torch"} if source.parent.name == "caffe" else set()
     for node in ast.walk(ast.parse(source.read_text())):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         for name in names:
-            assert name.split(".")[0] in {*sys.stdlib_module_names, "sitecustomize", "regatta_runtime"}
+            assert name.split(".")[0] in {*sys.stdlib_module_names, "sitecustomize", "regatta_runtime", *theirs}
