@@ -54,7 +54,7 @@ class Inbox:
 
     def begin_generation(self) -> None:
         """Take the next step of each rank for a new one: a restarted training does some steps again."""
-        self._ready(READ)  # the last words of the processes before
+        self.catch_up()
         self._moved.clear()
         self._refusal = ""
         self.ledger.begin_generation()
@@ -65,8 +65,12 @@ class Inbox:
 
     def refusal(self) -> str:
         """Why the hooks in some process of this generation did not let it train; empty when they did."""
-        self._ready(READ)  # what a process said before it ended may still wait here when its end is noticed
+        self.catch_up()
         return self._refusal
+
+    def catch_up(self) -> None:
+        """Read what a process said before it ended: it may still wait here when that end is noticed."""
+        self._ready(READ)
 
     def _ready(self, mask: int) -> None:
         for _ in range(BATCH if self._sock is not None else 0):

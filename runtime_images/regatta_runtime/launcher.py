@@ -357,6 +357,7 @@ class Launcher:
         else:
             assert failure is not None
             outcome, code = "Failed", failure.exit_code
+        self._inbox.catch_up()
         progress = self._inbox.newest()
         told = {"step": progress.step, "totalSteps": progress.total_steps, "epoch": progress.epoch}
         pace = self._pace()
