@@ -1,4 +1,4 @@
-"""The launcher's end of `progress.report`: keeps the newest record of each local process."""
+"""The launcher's end of what processes tell of themselves: keeps the newest record of each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from typing import Any, Dict, NamedTuple, Optional, Set, Union
 
 from regatta_runtime.loop import READ, Loop
+from regatta_runtime.measure.ledger import Ledger
 
 DATAGRAM_LIMIT = 4096
 BATCH = 64
@@ -37,6 +38,7 @@ class Inbox:
         self._newest: Dict[int, Progress] = {}
         self._moved: Set[int] = set()  # ranks that have reported a step in this generation
         self._refusal = ""
+        self.ledger = Ledger(loop.now)
         self._sock: Optional[socket.socket] = None
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         name = "regatta-" + os.urandom(12).hex()
@@ -52,8 +54,10 @@ class Inbox:
 
     def begin_generation(self) -> None:
         """Take the next step of each rank for a new one: a restarted training does some steps again."""
+        self.catch_up()
         self._moved.clear()
         self._refusal = ""
+        self.ledger.begin_generation()
 
     def newest(self) -> Progress:
         """The lowest reporting rank's last word; empty before there is one."""
@@ -61,8 +65,12 @@ class Inbox:
 
     def refusal(self) -> str:
         """Why the hooks in some process of this generation did not let it train; empty when they did."""
-        self._ready(READ)  # what a process said before it ended may still wait here when its end is noticed
+        self.catch_up()
         return self._refusal
+
+    def catch_up(self) -> None:
+        """Read what a process said before it ended: it may still wait here when that end is noticed."""
+        self._ready(READ)
 
     def _ready(self, mask: int) -> None:
         for _ in range(BATCH if self._sock is not None else 0):
@@ -82,6 +90,9 @@ class Inbox:
         refusal = raw.get("refusal")
         if isinstance(refusal, str):
             self._refusal = self._refusal or refusal[:REFUSAL_LIMIT]
+            return
+        if "measured" in raw:
+            self.ledger.take(rank, raw["measured"])
             return
         old = self._newest.get(rank, Progress())
         step, total, epoch = (_sane(raw.get(key)) for key in ("step", "totalSteps", "epoch"))

@@ -76,7 +76,7 @@ class Launcher:
         self._leaving = False
         self._last_call: Optional[Timer] = None
         self._word_at = FIRST_WORD
-        self._probes = Probes(loop, self.look)
+        self._probes = Probes(loop, self.look, self._inbox.ledger.total)
         self._host = Host(loop=loop, config=config, say=pump.say) if config.worker == 0 else None
         address = ("127.0.0.1" if config.worker == 0 else config.coordinator[0], config.coordinator[1])
         self._front: Optional[StoreFront] = None
@@ -132,10 +132,15 @@ class Launcher:
             "worker": self._config.worker,
             "generation": self._generation,
             "worldSize": self._config.world_size,
+            "pace": self._pace(),
             "restarts": self._order.restarts,
             "failures": [f.to_json() for f in self._order.failures],
             "waiting": self._waiting_for(),
         }
+
+    def _pace(self) -> Dict[str, float]:
+        pace = self._inbox.ledger.pace()
+        return pace.to_json(processes=self._config.world_size) if pace is not None else {}
 
     def _age(self, moment: Optional[float]) -> Optional[float]:
         # A duration, so that whoever asks needs no clock in common with this node.
@@ -365,8 +370,10 @@ class Launcher:
         else:
             assert failure is not None
             outcome, code = "Failed", failure.exit_code
+        self._inbox.catch_up()
         progress = self._inbox.newest()
         told = {"step": progress.step, "totalSteps": progress.total_steps, "epoch": progress.epoch}
+        pace = self._pace()
         data = termination.message(
             outcome=outcome,
             failure=failure,
@@ -375,7 +382,7 @@ class Launcher:
             generation=self._generation,
             restarts=self._order.restarts,
             failures=self._order.failures,
-            extra={"progress": told} if progress.step is not None else {},
+            extra={**({"progress": told} if progress.step is not None else {}), **({"pace": pace} if pace else {})},
         )
         termination.write(self._config.termination_log, data)
         return code

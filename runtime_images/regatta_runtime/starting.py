@@ -6,6 +6,7 @@ import os
 from typing import Dict, List, Sequence, Tuple
 
 from regatta_runtime import launchers
+from regatta_runtime.courier import SOCKET_VARIABLE
 from regatta_runtime.crew.messages import Order
 from regatta_runtime.environment import Config
 from regatta_runtime.frameworks import FRAMEWORKS, wants_peers
@@ -13,7 +14,6 @@ from regatta_runtime.frameworks.place import Place, threads
 from regatta_runtime.hostfile import VARIABLE as HOSTFILE
 from regatta_runtime.hostfile import Hostfile, address_of
 from regatta_runtime.processes import Spec
-from regatta_runtime.progress import SOCKET_VARIABLE
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 RUNTIME_FOLDER = os.path.dirname(_PACKAGE)

@@ -13,6 +13,7 @@ CHECK_SWITCH = "REGATTA_GROUP_CHECK"
 REPAIR_SWITCH = "REGATTA_KERAS_REPAIR"
 PARALLEL_SWITCH = "REGATTA_KERAS_PARALLEL"
 COMPUTES_WITH = {"torch": "PyTorch", "tensorflow": "TensorFlow"}  # Keras does, by its backend
+MEASURE_SWITCH = "REGATTA_MEASURE"
 
 
 def install(environ: MutableMapping[str, str]) -> None:
@@ -31,6 +32,13 @@ def install(environ: MutableMapping[str, str]) -> None:
         from regatta_runtime.hooks import keras_repair
 
         after_import(keras_repair.MODULE, keras_repair.repair)
+    if not nested and framework == "PyTorch" and _on(environ, MEASURE_SWITCH):
+        from regatta_runtime.hooks import torch_steps
+        from regatta_runtime.measure.meter import Meter
+
+        meter = Meter(samples_per_step=_number(environ, "REGATTA_SAMPLES_PER_STEP") or None)
+        for module, hook in torch_steps.hooks(meter).items():
+            after_import(module, hook)
     if keras and not nested:
         from regatta_runtime.hooks import keras_job
 
