@@ -22,8 +22,11 @@ ONE, WIDE, LONG, BOTH = (1, 1), (1, 2), (2, 1), (2, 2)
 """Workers, and processes of each."""
 LAYOUTS = {
     "PyTorch": (ONE, WIDE, LONG, BOTH),
+    "Horovod": (ONE, WIDE, LONG, BOTH),
+    "Keras on torch": (ONE, WIDE, LONG, BOTH),
     # One process of a worker drives all its devices. On CPUs MultiWorkerMirroredStrategy uses one of each worker.
     "TensorFlow": (ONE, WIDE, LONG),
+    "Keras on tensorflow": (ONE, LONG),
 }
 
 
@@ -32,20 +35,23 @@ def curve(log: str) -> list[float]:
     return [float(loss) for _, loss in re.findall(r"epoch (\d+) loss (\d+\.\d+)", log)]
 
 
-def trainer(framework: str, layout: tuple[int, int], name: str) -> JobBuilder:
+def trainer(which: str, layout: tuple[int, int], name: str) -> JobBuilder:
     workers, processes = layout
+    framework, _, backend = which.partition(" on ")
     builder = job(name).framework(framework).workers(workers).resources(cpu="50m", memory="256Mi")
     builder.source(**{path.stem: path.read_text() for path in EXAMPLE.glob("*.py")})
     builder.command("python", f"train_{framework.lower()}.py")
+    if backend:
+        builder.set(kerasBackend=backend)
     return builder.env(DEVICES=str(processes)) if framework == "TensorFlow" else builder.processes(processes)
 
 
 def test_every_framework_and_every_layout_learns_along_the_same_curve(playground: Playground) -> None:
     curves: dict[str, list[float]] = {}
-    for framework, layouts in LAYOUTS.items():  # all of one at a time: together they would only wait for each other
-        names = {f"{framework.lower()}-{layout[0]}x{layout[1]}": layout for layout in layouts}
+    for which, layouts in LAYOUTS.items():  # all of one at a time: together they would only wait for each other
+        names = {f"{which.lower().replace(' ', '-')}-{layout[0]}x{layout[1]}": layout for layout in layouts}
         for name, layout in names.items():
-            playground.apply(trainer(framework, layout, name))
+            playground.apply(trainer(which, layout, name))
         for name in names:
             playground.wait_phase(name, "Succeeded", timeout=PATIENCE)
             curves[name] = curve(playground.log(playground.pods(name)[0]["metadata"]["name"]))
