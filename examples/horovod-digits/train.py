@@ -43,8 +43,9 @@ def main():
     loader = DataLoader(train, batch_size=options.batch_size, sampler=sampler)
     net = network().to(device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=4e-3)
-    first_epoch = resume(net, optimizer, device)
+    # Before its state is loaded: wrapping makes a new optimizer, without one.
     optimizer = hvd.DistributedOptimizer(optimizer, named_parameters=net.named_parameters())
+    first_epoch = resume(net, optimizer, device)
     if hvd.rank() == 0:
         print(f"{len(train)} images on {hvd.size()} processes, starting at epoch {first_epoch}")
 

@@ -38,12 +38,13 @@ def test_two_workers_train_as_one_and_go_on_in_place_and_in_new_pods(playground:
     playground.apply(horovod("reference").source(train=code).env(STEPS=str(STEPS)))
     crew = horovod("killed").workers(2).processes(2).spread().source(train=code)
     crew = crew.checkpoint({"persistentVolumeClaim": {"claimName": claim}})
-    playground.apply(crew.env(STEPS=str(STEPS), STEP_PAUSE="0.5"))
+    playground.apply(crew.env(STEPS=str(STEPS), STEP_PAUSE="0.3"))
 
     def trains_again(generation: int) -> bool:
         found = logs(playground, "killed")
-        return all(len(beginnings(log)) == 2 * generation for log in found) and all(
-            max(done(log), default=0) >= beginnings(log)[-1] + 3 for log in found
+        return len(found) == 2 and all(
+            len(beginnings(log)) == 2 * generation and max(done(log), default=0) >= beginnings(log)[-1] + 3
+            for log in found
         )
 
     playground.wait("the first steps", lambda: trains_again(1), name="killed", timeout=PATIENCE)

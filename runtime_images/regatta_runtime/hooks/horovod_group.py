@@ -41,6 +41,7 @@ class Seen:
         self.basics: Any = None  # Horovod's own answer to all questions, once it was initialised
         self.reduced = False
         self.unknown = False  # a Horovod whose reductions cannot be seen
+        self.aside = False  # in the step by which Horovod itself makes an optimizer's first state
 
     def size_problem(self) -> Optional[str]:
         """Why the group that Horovod made is not the job's."""
@@ -81,6 +82,7 @@ def hooks(*, workers: int, world: int, gpus: int) -> Dict[str, Hook]:
         **({"horovod.runner.launch": _on_launcher} if workers > 1 else {}),
         "horovod.common.util": _on_extensions,
         "horovod.common.basics": lambda module: _on_init(module, seen),
+        "horovod.torch.functions": lambda module: _on_broadcast(module, seen),
         "horovod.torch.mpi_ops": lambda module: _on_reductions(module, seen, REDUCTIONS["torch"]),
         "horovod.tensorflow.mpi_ops": lambda module: _on_reductions(module, seen, REDUCTIONS["tensorflow"]),
         "torch.optim.optimizer": lambda module: _on_torch_steps(module, seen),
@@ -139,6 +141,19 @@ def _on_reductions(module: ModuleType, seen: Seen, names: Any) -> None:
         setattr(module, name, _noting(getattr(module, name), seen))
 
 
+def _on_broadcast(module: ModuleType, seen: Seen) -> None:
+    broadcast = module.broadcast_optimizer_state
+
+    def broadcast_optimizer_state(*args: Any, **kwargs: Any) -> Any:
+        seen.aside = True
+        try:
+            return broadcast(*args, **kwargs)
+        finally:
+            seen.aside = False
+
+    module.broadcast_optimizer_state = broadcast_optimizer_state  # type: ignore[attr-defined]
+
+
 def _noting(reduce: Any, seen: Seen) -> Any:
     def noted(*args: Any, **kwargs: Any) -> Any:
         seen.reduced = True
@@ -152,7 +167,7 @@ def _on_torch_steps(module: ModuleType, seen: Seen) -> None:
 
     def before(optimizer: Any, *_: Any) -> None:
         nonlocal looked
-        if not looked:
+        if not looked and not seen.aside:
             looked = True
             group.enforce(lambda: seen.step_problem("torch", optimizer), others=OTHERS)
 

@@ -20,6 +20,8 @@ data = data.map(lambda x, y: (x[rank::size], y[rank::size]))
 
 model = tf.keras.Sequential([tf.keras.layers.Dense(16, activation="tanh"), tf.keras.layers.Dense(1)])
 model.build((None, 8))
+# The callback does it after the first step, which then was each process's own.
+plain.broadcast_variables(model.variables, root_rank=0)
 model.compile(hvd.DistributedOptimizer(tf.keras.optimizers.SGD(0.1, momentum=0.9)), "mse")
 first = hvd.callbacks.BroadcastGlobalVariablesCallback(0)
 model.fit(data, epochs=EPOCHS, verbose=0, callbacks=[first])

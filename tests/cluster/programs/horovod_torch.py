@@ -24,6 +24,8 @@ torch.set_num_threads(1)
 torch.manual_seed(7 + rank)  # different on purpose: what rank 0 has is broadcast
 model = nn.Sequential(nn.Linear(16, 24), nn.Tanh(), nn.Linear(24, 1))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+# Before its state is loaded: wrapping makes a new optimizer, without one.
+optimizer = hvd.DistributedOptimizer(optimizer, named_parameters=model.named_parameters())
 
 
 def checkpoint(step):
@@ -43,7 +45,6 @@ if start:
     optimizer.load_state_dict(state["optimizer"])
 hvd.broadcast_parameters(model.state_dict(), root_rank=0)
 hvd.broadcast_optimizer_state(optimizer, root_rank=0)
-optimizer = hvd.DistributedOptimizer(optimizer, named_parameters=model.named_parameters())
 print(f"starts after step {start}", flush=True)
 
 for step in range(start + 1, STEPS + 1):
