@@ -68,6 +68,7 @@ def test_a_good_job_is_taken_with_its_defaults(place: Playground, good: Good) ->
 
 CHANGES: Mapping[str, Any] = {
     "framework": "Custom",
+    "kerasBackend": "torch",
     "image": "other:1",
     "runtime": "Off",
     "command": ["python", "other.py"],

@@ -47,8 +47,9 @@ def install(environ: MutableMapping[str, str]) -> None:
         from regatta_runtime.hooks import group, missing
 
         missing.watch(framework, group.ANYWAY)
-        # Where Keras is made parallel on PyTorch, that looks at the group itself, once it has joined it.
-        for module, hook in group.hooks(library, environ, keras=keras and not parallel).items():
+        # Where Keras's processes are made one on PyTorch, that looks at the group itself, once it has joined it.
+        looked_at = parallel and _number(environ, "WORLD_SIZE") > 1
+        for module, hook in group.hooks(library, environ, keras=keras and not looked_at).items():
             after_import(module, hook)
 
 

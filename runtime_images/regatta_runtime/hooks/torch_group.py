@@ -19,7 +19,7 @@ class Group:
             self.torch.cuda.set_device(self._local % self.torch.cuda.device_count())
 
     def join(self) -> None:
-        """Join, unless the program itself did. Nobody leaves: at the end of a process its threads may still be needed."""
+        """Join, unless the program itself did. Nobody leaves: a group may be in use until its process has ended."""
         distributed = self.torch.distributed
         if distributed.is_initialized():
             return

@@ -65,6 +65,14 @@ KERAS = {
                 print("fitted", batch_size, len(callbacks or ()), flush=True)
     """,
 }
+OPTIMIZERS = {
+    "keras/src/__init__.py": "",
+    "keras/src/optimizers/__init__.py": "",
+    "keras/src/optimizers/base_optimizer.py": """
+        class BaseOptimizer:
+            def apply(self, grads): print("stepped", flush=True)
+    """,
+}
 BEGIN = """
 import keras
 class Array:
@@ -168,12 +176,15 @@ def test_a_keras_that_changed_is_refused_instead_of_trained_apart(crew: Crew, ch
     assert "cannot train together with this Keras (3.15.1)" in refusal(crew)
 
 
-def test_switched_off_only_the_group_is_looked_at(crew: Crew) -> None:
-    base = {"keras/src/__init__.py": "", "keras/src/optimizers/__init__.py": ""}
-    text = "class BaseOptimizer:\n    def apply(self, grads): print('stepped', flush=True)"
-    files = {**base, "keras/src/optimizers/base_optimizer.py": text}
+def test_a_single_process_that_sees_no_gpu_is_told(crew: Crew) -> None:
     program = "import keras\nfrom keras.src.optimizers.base_optimizer import BaseOptimizer\nBaseOptimizer().apply([1])"
-    keras_job(crew, program, files=files, REGATTA_KERAS_PARALLEL="0")
+    keras_job(crew, program, processes=1, files=OPTIMIZERS, REGATTA_GPUS="1")
+    assert "holds 1 GPUs and torch 2.0+cpu sees none" in refusal(crew)
+
+
+def test_switched_off_only_the_group_is_looked_at(crew: Crew) -> None:
+    program = "import keras\nfrom keras.src.optimizers.base_optimizer import BaseOptimizer\nBaseOptimizer().apply([1])"
+    keras_job(crew, program, files=OPTIMIZERS, REGATTA_KERAS_PARALLEL="0")
     assert "first optimizer step without having called torch.distributed.init_process_group" in refusal(crew)
 
 
