@@ -25,7 +25,7 @@ except ImportError:
 
 def main():
     options = argparse.ArgumentParser()
-    options.add_argument("--epochs", type=int, default=12)
+    options.add_argument("--epochs", type=int, default=8)
     options.add_argument("--batch-size", type=int, default=16, help="of one process")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--target", type=float, default=0.95, help="test accuracy to reach")
