@@ -13,7 +13,7 @@ import weakref
 from typing import Any, Dict, List, Mapping, Optional
 
 from regatta_runtime.hooks import group as checks
-from regatta_runtime.hooks import keras_data, keras_fit, keras_saving
+from regatta_runtime.hooks import keras_callbacks, keras_data, keras_fit, keras_saving
 from regatta_runtime.hooks.keras_job import or_refuse
 from regatta_runtime.hooks.refusal import refuse
 from regatta_runtime.hooks.torch_gradients import Gradients
@@ -55,7 +55,7 @@ class Processes(keras_fit.Parallel):
         self._applying = False
         self._gradients: weakref.WeakKeyDictionary[Any, Gradients] = weakref.WeakKeyDictionary()
         self._known: Dict[int, Any] = {}  # variables of models outside of fit
-        self._callbacks = _callbacks(keras)
+        self._callbacks = keras_callbacks.kinds(keras)
 
     def join(self) -> None:
         """Be in a group of all processes."""
@@ -157,7 +157,7 @@ class Processes(keras_fit.Parallel):
     def callbacks(self, model: Any, arguments: Dict[str, Any]) -> List[Any]:
         """One before the program's own, for what they look at, and one after, for what they decide."""
         sampler = keras_data.sampler_of(arguments["x"])
-        in_batches = [_looks_at_batches(self._keras, callback) for callback in arguments["callbacks"]]
+        in_batches = [keras_callbacks.looks_at_batches(self._keras, callback) for callback in arguments["callbacks"]]
         looks = any(self._group.all(any(in_batches)))
         before, after, after_batches = self._callbacks
         return [before(self, sampler), (after_batches if looks else after)(self)]
@@ -220,71 +220,6 @@ class Processes(keras_fit.Parallel):
                     else ": " + ", ".join(f"{k} {told[0][k]} and {other[k]}" for k in other if other[k] != told[0][k])
                 )
                 refuse(f"ranks 0 and {rank} have {what}{shown[:500]}")
-
-
-def _callbacks(keras: Any) -> Any:
-    class Before(keras.callbacks.Callback):
-        def __init__(self, processes: Processes, sampler: Any) -> None:
-            super().__init__()
-            self.processes = processes
-            self.sampler = sampler
-            self.settled = False
-            self.beginning = (0, 0)
-
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            self.settled = False
-            self.beginning = self._done_so_far()
-            if self.sampler is not None:  # a DistributedSampler shuffles in the same order until it is told
-                self.sampler.set_epoch(epoch)
-
-        def on_test_begin(self, logs: Any = None) -> None:
-            or_refuse(keras, self._settle)
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            or_refuse(keras, self._settle)
-            if logs is not None:
-                or_refuse(keras, lambda: self.processes.mean_logs(logs))
-
-        def _settle(self) -> None:
-            if self.settled:
-                return
-            self.settled = True
-            steps, averaged = (now - then for now, then in zip(self._done_so_far(), self.beginning))
-            if steps and not averaged:
-                refuse(
-                    f"this Keras ({keras.__version__}) updates its weights without the mean of all processes' "
-                    "gradients; use another version, or one process"
-                )
-            self.processes.settle(self.model)
-
-        def _done_so_far(self) -> Any:
-            optimizer = self.model.optimizer
-            steps = 0 if optimizer is None else int(optimizer.iterations)
-            return steps, self.processes.reductions(self.model)
-
-    class After(keras.callbacks.Callback):
-        def __init__(self, processes: Processes) -> None:
-            super().__init__()
-            self.processes = processes
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            self.agree()
-
-        def agree(self) -> None:
-            self.model.stop_training = self.processes.any_of_all(bool(self.model.stop_training))
-
-    class AfterBatches(After):
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            self.agree()
-
-    return Before, After, AfterBatches
-
-
-def _looks_at_batches(keras: Any, callback: Any) -> bool:
-    """Whether a callback of the program may stop the training after a batch."""
-    default = keras.callbacks.Callback
-    names = ("on_batch_end", "on_train_batch_end")
-    return any(getattr(getattr(callback, n, None), "__func__", None) is not getattr(default, n) for n in names)
 
 
 def _statistics(model: Any) -> List[Any]:
