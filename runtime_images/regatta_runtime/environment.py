@@ -52,6 +52,11 @@ class Config(NamedTuple):
         """Training processes in the whole crew."""
         return self.workers * self.processes
 
+    @property
+    def ranks(self) -> range:
+        """Those of this worker's processes."""
+        return range(self.worker * self.processes, (self.worker + 1) * self.processes)
+
 
 def load(environ: Mapping[str, str]) -> Config:
     """The configuration in `environ`, or a ConfigError that says which variable is wrong and how."""

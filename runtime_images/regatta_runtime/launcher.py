@@ -60,7 +60,7 @@ class Launcher:
         self._say = pump.say
         self._member = os.urandom(8).hex()
         self._reaper = Reaper(loop)
-        self._inbox = Inbox(loop, ranks=range(config.worker * config.processes, (config.worker + 1) * config.processes))
+        self._inbox = Inbox(loop, ranks=config.ranks, world_size=config.world_size)
         self._starter = Starter(config=config, command=command, progress=self._inbox.name)
         self._offer = Offer(config.metrics_port, config.coordinator[1]) if wants_peers(config) else None
         self._state = IDLE
@@ -119,32 +119,18 @@ class Launcher:
 
     def look(self) -> Dict[str, Any]:
         """What `/progress` shows."""
-        progress = self._inbox.newest()
         return {
-            "step": progress.step,
-            "totalSteps": progress.total_steps,
-            "epoch": progress.epoch,
-            "updatedAt": termination.timestamp(progress.updated_at) if progress.updated_at else None,
-            "stepAgeSeconds": self._age(progress.stepped_at),
+            **self._inbox.page(),
             "state": self._state,
             "uid": self._config.uid,
             "attempt": self._config.attempt,
             "worker": self._config.worker,
             "generation": self._generation,
             "worldSize": self._config.world_size,
-            "pace": self._pace(),
             "restarts": self._order.restarts,
             "failures": [f.to_json() for f in self._order.failures],
             "waiting": self._waiting_for(),
         }
-
-    def _pace(self) -> Dict[str, float]:
-        pace = self._inbox.ledger.pace()
-        return pace.to_json(processes=self._config.world_size) if pace is not None else {}
-
-    def _age(self, moment: Optional[float]) -> Optional[float]:
-        # A duration, so that whoever asks needs no clock in common with this node.
-        return None if moment is None else round(self._loop.now() - moment, 3)
 
     # Following orders
 
@@ -370,10 +356,6 @@ class Launcher:
         else:
             assert failure is not None
             outcome, code = "Failed", failure.exit_code
-        self._inbox.catch_up()
-        progress = self._inbox.newest()
-        told = {"step": progress.step, "totalSteps": progress.total_steps, "epoch": progress.epoch}
-        pace = self._pace()
         data = termination.message(
             outcome=outcome,
             failure=failure,
@@ -382,7 +364,7 @@ class Launcher:
             generation=self._generation,
             restarts=self._order.restarts,
             failures=self._order.failures,
-            extra={**({"progress": told} if progress.step is not None else {}), **({"pace": pace} if pace else {})},
+            extra=self._inbox.last_words(),
         )
         termination.write(self._config.termination_log, data)
         return code
