@@ -13,7 +13,7 @@ from regatta.api.status import Cause
 from regatta.plan.crew import Crew, has_failed, report_of, trainer_of
 from regatta.plan.model import ContainerFacts, PodFacts
 from regatta.plan.report import CrewReport
-from regatta.plan.starting import cannot_start, is_about_command
+from regatta.plan.starting import CORRECT_COMMAND, cannot_start, is_about_command
 
 __all__ = ["Verdict", "first_failure"]
 
@@ -128,7 +128,8 @@ def _cause(
         cause = Cause.CONFIG_ERROR if is_about_command(trainer.termination_message) else Cause.USER_ERROR
         return cause, f"{who}: {cannot_start(trainer.termination_message)}"
     if report is not None and report.cause in HOPELESS and trainer.exit_code != 0:
-        return Cause.CONFIG_ERROR, report.message or f"{who} cannot train as the job asks"
+        fix = "" if report.cause == Cause.CONFIG_ERROR else f"; {CORRECT_COMMAND}"
+        return Cause.CONFIG_ERROR, (report.message or f"{who} cannot train as the job asks") + fix
     if report is not None and report.message:
         return Cause.USER_ERROR, report.message
     if report is not None and report.outcome == TOLD_TO_STOP:

@@ -7,9 +7,10 @@ from typing import Final
 
 from regatta.plan.words import MAX_READ, one_line
 
-__all__ = ["CANNOT_START", "cannot_start", "is_about_command"]
+__all__ = ["CANNOT_START", "CORRECT_COMMAND", "cannot_start", "is_about_command"]
 
 CANNOT_START: Final = "the image cannot start the command"
+CORRECT_COMMAND: Final = "correct spec.command, or use an image that holds the program"
 
 _WRAPPING: Final = re.compile(
     r"(?:failed to (?:create|start) (?:containerd|shim) task|OCI runtime \w{1,20} failed|runc create failed|crun"
@@ -31,7 +32,7 @@ def cannot_start(words: str) -> str:
     if _PYTHON.search(text):
         fix = "use an image with Python 3.8 or newer, or set spec.runtime to Off and start the processes yourself"
     else:
-        fix = "correct spec.command, or use an image that holds the program"
+        fix = CORRECT_COMMAND
     return f"{CANNOT_START}: {one_line(text) or 'no reason given'}; {fix}"
 
 

@@ -59,7 +59,7 @@ def message(**fields: object) -> str:
         pytest.param(
             pod().ended(127, message=message(cause="CommandNotFound", message="command not found: traim.py")),
             "ConfigError",
-            "traim.py",
+            "traim.py; correct spec.command",
             id="launcher finds no such command",
         ),
         pytest.param(
