@@ -23,6 +23,8 @@ CUDA: Final = (
 )
 # TensorFlow names it for its own build.
 UNUSED: Final = ("libclang",)
+# In the image on which Horovod's stands, with all that they need.
+FRAMEWORKS: Final = ("tensorflow",)
 
 
 def pin(target: str, *, source: str, options: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> None:
@@ -53,6 +55,12 @@ def main() -> None:
     for build in ("", "-cpu"):
         wanted = f"{IMAGES}/tensorflow/requirements{build}"
         pin(f"{wanted}.txt", source=f"{wanted}.in", without=UNUSED)
+    for part in ("", "-build", "-tensorflow"):
+        wanted = f"{IMAGES}/horovod/requirements{part}"
+        pin(f"{wanted}.txt", source=f"{wanted}.in", without=FRAMEWORKS)
+    # On top of the PyTorch image: what that holds stays as it is.
+    wanted = f"{IMAGES}/keras/requirements"
+    pin(f"{wanted}.txt", source=f"{wanted}.in", options=("--constraint", f"{IMAGES}/pytorch/requirements.txt"))
 
 
 if __name__ == "__main__":

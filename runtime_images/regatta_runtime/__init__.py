@@ -2,7 +2,8 @@
 
 The launcher (`python -m regatta_runtime -- COMMAND`) starts and keeps the training processes. A script needs
 nothing of it; one that wants to can say how far it is: `regatta_runtime.progress.report(step=7, total_steps=100)`.
-Only the standard library is used, on Python 3.8 and later, and importing this package loads nothing else.
+Only the standard library is used, on Python 3.8 and later, and importing this package loads nothing else;
+`regatta_runtime.caffe`, which makes torch modules of Caffe models, needs torch when it makes one.
 """
 
 __version__ = "0.1.0"

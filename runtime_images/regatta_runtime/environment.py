@@ -24,6 +24,7 @@ class Config(NamedTuple):
     namespace: str
     uid: str
     framework: str
+    keras_backend: str  # of framework Keras only
     attempt: int
     worker: int
     workers: int
@@ -51,6 +52,11 @@ class Config(NamedTuple):
         """Training processes in the whole crew."""
         return self.workers * self.processes
 
+    @property
+    def ranks(self) -> range:
+        """Those of this worker's processes."""
+        return range(self.worker * self.processes, (self.worker + 1) * self.processes)
+
 
 def load(environ: Mapping[str, str]) -> Config:
     """The configuration in `environ`, or a ConfigError that says which variable is wrong and how."""
@@ -59,11 +65,13 @@ def load(environ: Mapping[str, str]) -> Config:
     worker = read("WORKER", _whole(0, 99_999))
     if worker >= workers:
         raise ConfigError(f"REGATTA_WORKER is {worker}, but with REGATTA_WORKERS={workers} it must be below {workers}")
+    framework = read("FRAMEWORK", _text)
     return Config(
         job=read("JOB", _text),
         namespace=read("NAMESPACE", str, ""),
         uid=read("UID", str, ""),
-        framework=read("FRAMEWORK", _text),
+        framework=framework,
+        keras_backend=read("KERAS_BACKEND", _one_of("torch", "tensorflow")) if framework == "Keras" else "",
         attempt=read("ATTEMPT", _whole(0, 2**31)),
         worker=worker,
         workers=workers,
@@ -117,6 +125,15 @@ def _text(text: str) -> str:
     if not text.isprintable() or not text.isascii():
         raise ValueError("must be printable ASCII")
     return text
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be {' or '.join(words)}")
+        return text
+
+    return parse
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

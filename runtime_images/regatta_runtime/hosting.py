@@ -45,7 +45,7 @@ class Host:
         """Listen as soon as the port can be had."""
         if self._closed:
             return
-        _allow_descriptors(2 * self._workers + 128)
+        _allow_descriptors(4 * self._workers + 128)
         try:
             self._service.open(self._port)
         except OSError as problem:

@@ -1,4 +1,4 @@
-"""The launcher's end of `progress.report`: keeps the newest record of each local process."""
+"""The launcher's end of what processes tell of themselves: keeps the newest record of each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import time
 from typing import Any, Dict, NamedTuple, Optional, Set, Union
 
 from regatta_runtime.loop import READ, Loop
+from regatta_runtime.measure.ledger import Ledger
+from regatta_runtime.termination import timestamp
 
 DATAGRAM_LIMIT = 4096
 BATCH = 64
@@ -30,13 +32,15 @@ class Progress(NamedTuple):
 class Inbox:
     """A datagram socket under a name that nobody can guess; the name goes to the processes in their environment."""
 
-    def __init__(self, loop: Loop, ranks: range) -> None:
+    def __init__(self, loop: Loop, ranks: range, *, world_size: int) -> None:
         self.name = ""
         self._loop = loop
         self._ranks = ranks
+        self._world_size = world_size
         self._newest: Dict[int, Progress] = {}
         self._moved: Set[int] = set()  # ranks that have reported a step in this generation
         self._refusal = ""
+        self.ledger = Ledger(loop.now)
         self._sock: Optional[socket.socket] = None
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         name = "regatta-" + os.urandom(12).hex()
@@ -52,17 +56,48 @@ class Inbox:
 
     def begin_generation(self) -> None:
         """Take the next step of each rank for a new one: a restarted training does some steps again."""
+        self.catch_up()
         self._moved.clear()
         self._refusal = ""
+        self.ledger.begin_generation()
 
-    def newest(self) -> Progress:
-        """The lowest reporting rank's last word; empty before there is one."""
-        return self._newest[min(self._newest)] if self._newest else Progress()
+    def page(self) -> Dict[str, Any]:
+        """How far training is and how it goes, as `/progress` shows it."""
+        newest = self._lowest()
+        # A duration, so that whoever asks needs no clock in common with this node.
+        age = None if newest.stepped_at is None else round(self._loop.now() - newest.stepped_at, 3)
+        return {
+            "step": newest.step,
+            "totalSteps": newest.total_steps,
+            "epoch": newest.epoch,
+            "updatedAt": timestamp(newest.updated_at) if newest.updated_at else None,
+            "stepAgeSeconds": age,
+            "pace": self._pace(),
+        }
+
+    def last_words(self) -> Dict[str, Any]:
+        """The same for the termination message; only what there is."""
+        self.catch_up()
+        newest, pace = self._lowest(), self._pace()
+        told = {"step": newest.step, "totalSteps": newest.total_steps, "epoch": newest.epoch}
+        return {**({} if newest.step is None else {"progress": told}), **({"pace": pace} if pace else {})}
 
     def refusal(self) -> str:
         """Why the hooks in some process of this generation did not let it train; empty when they did."""
-        self._ready(READ)  # what a process said before it ended may still wait here when its end is noticed
+        self.catch_up()
         return self._refusal
+
+    def catch_up(self) -> None:
+        """Read what a process said before it ended: it may still wait here when that end is noticed."""
+        self._ready(READ)
+
+    def _lowest(self) -> Progress:
+        """The lowest reporting rank's last word; empty before there is one."""
+        return self._newest[min(self._newest)] if self._newest else Progress()
+
+    def _pace(self) -> Dict[str, float]:
+        pace = self.ledger.pace()
+        return pace.to_json(processes=self._world_size) if pace is not None else {}
 
     def _ready(self, mask: int) -> None:
         for _ in range(BATCH if self._sock is not None else 0):
@@ -82,6 +117,9 @@ class Inbox:
         refusal = raw.get("refusal")
         if isinstance(refusal, str):
             self._refusal = self._refusal or refusal[:REFUSAL_LIMIT]
+            return
+        if "measured" in raw:
+            self.ledger.take(rank, raw["measured"])
             return
         old = self._newest.get(rank, Progress())
         step, total, epoch = (_sane(raw.get(key)) for key in ("step", "totalSteps", "epoch"))

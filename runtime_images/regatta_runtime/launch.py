@@ -6,7 +6,7 @@ import os
 import sys
 from typing import List, Optional
 
-from regatta_runtime import termination
+from regatta_runtime import launchers, termination
 from regatta_runtime.environment import TERMINATION_LOG, Config, ConfigError, load
 from regatta_runtime.frameworks import FRAMEWORKS
 from regatta_runtime.launcher import Launcher
@@ -27,6 +27,12 @@ def main(arguments: List[str]) -> int:
         command = arguments[1:] if arguments[:1] == ["--"] else arguments
         if not command or not command[0]:
             raise ConfigError("no command given; usage: python -m regatta_runtime -- COMMAND [ARGUMENT...]")
+        if config.framework == "Keras" and launchers.recognise(command):
+            # Its ranks would be another program's children, whose Keras nobody makes one of several.
+            raise ConfigError(
+                f"{command[0]} cannot start the processes of a Keras job; write the program itself as spec.command, "
+                "such as [python, train.py], and as many as needed are started"
+            )
     except ConfigError as problem:
         path = os.environ.get("REGATTA_TERMINATION_LOG") or TERMINATION_LOG
         return _give_up(path, EXIT_USAGE, "ConfigError", str(problem))

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Optional, Sequence
 
 from regatta_runtime import early, family, oom, termination
 from regatta_runtime.blame import blame, signal_name
+from regatta_runtime.crew.front import StoreFront
 from regatta_runtime.crew.link import Link
 from regatta_runtime.crew.messages import (
     COORDINATOR_LOST,
@@ -32,7 +33,7 @@ from regatta_runtime.crew.messages import (
 )
 from regatta_runtime.crew.ports import Offer
 from regatta_runtime.environment import Config
-from regatta_runtime.frameworks import WITH_PEERS
+from regatta_runtime.frameworks import WITH_STORE, wants_peers
 from regatta_runtime.hosting import Host
 from regatta_runtime.inbox import Inbox
 from regatta_runtime.loop import Loop, Timer
@@ -59,9 +60,9 @@ class Launcher:
         self._say = pump.say
         self._member = os.urandom(8).hex()
         self._reaper = Reaper(loop)
-        self._inbox = Inbox(loop, ranks=range(config.worker * config.processes, (config.worker + 1) * config.processes))
+        self._inbox = Inbox(loop, ranks=config.ranks, world_size=config.world_size)
         self._starter = Starter(config=config, command=command, progress=self._inbox.name)
-        self._offer = Offer(config.metrics_port, config.coordinator[1]) if config.framework in WITH_PEERS else None
+        self._offer = Offer(config.metrics_port, config.coordinator[1]) if wants_peers(config) else None
         self._state = IDLE
         self._order = Order(WAIT, version=0)
         self._generation = 0  # the last one acted on
@@ -75,11 +76,17 @@ class Launcher:
         self._leaving = False
         self._last_call: Optional[Timer] = None
         self._word_at = FIRST_WORD
-        self._probes = Probes(loop, self.look)
+        self._probes = Probes(loop, self.look, self._inbox.ledger.total)
         self._host = Host(loop=loop, config=config, say=pump.say) if config.worker == 0 else None
+        address = ("127.0.0.1" if config.worker == 0 else config.coordinator[0], config.coordinator[1])
+        self._front: Optional[StoreFront] = None
+        if config.framework in WITH_STORE:
+            self._front = StoreFront(
+                loop=loop, address=address, token=config.token, processes=config.processes, say=pump.say
+            )
         self._link = Link(
             loop=loop,
-            address=("127.0.0.1" if config.worker == 0 else config.coordinator[0], config.coordinator[1]),
+            address=address,
             token=config.token,
             lost_after=config.lost_after,
             describe=self._describe,
@@ -96,6 +103,8 @@ class Launcher:
         for name in FORWARDED:
             self._loop.on_signal(getattr(signal, name), self._pass_on)
         self._open_probes()
+        if self._front is not None:
+            self._front.open()
         if self._host is not None:
             self._host.open()
         self._link.open()
@@ -110,13 +119,8 @@ class Launcher:
 
     def look(self) -> Dict[str, Any]:
         """What `/progress` shows."""
-        progress = self._inbox.newest()
         return {
-            "step": progress.step,
-            "totalSteps": progress.total_steps,
-            "epoch": progress.epoch,
-            "updatedAt": termination.timestamp(progress.updated_at) if progress.updated_at else None,
-            "stepAgeSeconds": self._age(progress.stepped_at),
+            **self._inbox.page(),
             "state": self._state,
             "uid": self._config.uid,
             "attempt": self._config.attempt,
@@ -127,10 +131,6 @@ class Launcher:
             "failures": [f.to_json() for f in self._order.failures],
             "waiting": self._waiting_for(),
         }
-
-    def _age(self, moment: Optional[float]) -> Optional[float]:
-        # A duration, so that whoever asks needs no clock in common with this node.
-        return None if moment is None else round(self._loop.now() - moment, 3)
 
     # Following orders
 
@@ -171,7 +171,9 @@ class Launcher:
         self._inbox.begin_generation()
         if self._offer is not None:
             self._offer.take()
-        specs, warning = self._starter.specs(order)
+        if self._front is not None:
+            self._front.begin_generation(order.generation)
+        specs, warning = self._starter.specs(order, store_port=self._front.port if self._front else 0)
         self._left = len(specs)
         config = self._config
         where = f"{config.workers} x {config.processes} processes, rank 0 at {order.master[0]}:{order.master[1]}"
@@ -338,6 +340,8 @@ class Launcher:
         code = self._write_last_words()
         self._link.close()
         self._probes.close()
+        if self._front is not None:
+            self._front.close()
         if self._host is not None:
             self._host.close()
         self._loop.stop(code)
@@ -352,8 +356,6 @@ class Launcher:
         else:
             assert failure is not None
             outcome, code = "Failed", failure.exit_code
-        progress = self._inbox.newest()
-        told = {"step": progress.step, "totalSteps": progress.total_steps, "epoch": progress.epoch}
         data = termination.message(
             outcome=outcome,
             failure=failure,
@@ -362,7 +364,7 @@ class Launcher:
             generation=self._generation,
             restarts=self._order.restarts,
             failures=self._order.failures,
-            extra={"progress": told} if progress.step is not None else {},
+            extra=self._inbox.last_words(),
         )
         termination.write(self._config.termination_log, data)
         return code

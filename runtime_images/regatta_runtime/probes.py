@@ -7,6 +7,8 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from regatta_runtime import wire
 from regatta_runtime.loop import Loop
+from regatta_runtime.measure import ledger
+from regatta_runtime.measure.stopwatch import Reading
 from regatta_runtime.server import Connection, Server
 
 JSON = "application/json"
@@ -14,10 +16,11 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Probes:
-    """Serves pages made at the moment of asking from what `look()` returns."""
+    """Serves pages made at the moment of asking from what `look()` and `total()` return."""
 
-    def __init__(self, loop: Loop, look: Callable[[], Dict[str, Any]]) -> None:
+    def __init__(self, loop: Loop, look: Callable[[], Dict[str, Any]], total: Callable[[], Dict[int, Reading]]) -> None:
         self._look = look
+        self._total = total
         self._server = Server(loop=loop, handler=self._serve)
 
     def open(self, port: int) -> None:
@@ -47,7 +50,7 @@ class Probes:
             seen.pop("waiting")
             return 200, _json(seen), JSON
         if path == "/metrics":
-            return 200, _metrics(seen), TEXT
+            return 200, _metrics(seen, self._total()), TEXT
         return 404, b"/started, /healthz, /progress and /metrics are here\n", TEXT
 
 
@@ -55,7 +58,7 @@ def _json(value: Dict[str, Any]) -> bytes:
     return (json.dumps(value) + "\n").encode()
 
 
-def _metrics(seen: Dict[str, Any]) -> bytes:
+def _metrics(seen: Dict[str, Any], total: Dict[int, Reading]) -> bytes:
     gauges: List[Tuple[str, str, str, Any]] = [
         ("regatta_runtime_generation", "gauge", "Generation of training processes (0: none yet)", "generation"),
         ("regatta_runtime_restarts_total", "counter", "In-place restarts of this attempt", "restarts"),
@@ -66,4 +69,4 @@ def _metrics(seen: Dict[str, Any]) -> bytes:
     for name, kind, text, key in gauges:
         if seen.get(key) is not None:
             lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", f"{name} {seen[key]}"]
-    return ("\n".join(lines) + "\n").encode()
+    return ("\n".join(lines + ledger.metrics(total)) + "\n").encode()

@@ -11,7 +11,7 @@ import time
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from regatta_runtime import family
-from regatta_runtime.crew.messages import COMMAND_NOT_EXECUTABLE, COMMAND_NOT_FOUND
+from regatta_runtime.crew.messages import COMMAND_NOT_EXECUTABLE, COMMAND_NOT_FOUND, USER_ERROR
 from regatta_runtime.loop import Loop, Timer
 from regatta_runtime.output import Pump, Stream, last_words
 
@@ -231,7 +231,8 @@ def _explain(program: str, problem: Exception, path: str) -> StartError:
         return StartError(126, COMMAND_NOT_EXECUTABLE, f"{program} is {why}")
     if code == errno.E2BIG:
         return StartError(126, COMMAND_NOT_EXECUTABLE, "the arguments and the environment are too long together")
-    return StartError(126, COMMAND_NOT_EXECUTABLE, f"{program} could not be started: {problem}")
+    # Too little memory, too many processes: that may pass.
+    return StartError(126, USER_ERROR, f"{program} could not be started: {problem}")
 
 
 def _exists(program: str, path: str) -> bool:

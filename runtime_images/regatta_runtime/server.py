@@ -115,9 +115,9 @@ class Server:
         self._sock: Optional[socket.socket] = None
         self._sweeping = False
 
-    def listen(self, port: int) -> None:
-        """Open the port on all addresses, IPv4 and IPv6 where there is both; OSError when it is taken."""
-        self._sock = open_port(port)
+    def listen(self, port: int, *, host: str = "") -> None:
+        """Open the port on this address, or on all, IPv4 and IPv6 where there is both; OSError when it is taken."""
+        self._sock = socket.create_server((host, port), backlog=1024) if host else open_port(port)
         self._sock.setblocking(False)
         self.loop.watch(self._sock, READ, self._accept)
 

@@ -6,12 +6,14 @@ import os
 from typing import Dict, List, Sequence, Tuple
 
 from regatta_runtime import launchers
+from regatta_runtime.courier import SOCKET_VARIABLE
 from regatta_runtime.crew.messages import Order
 from regatta_runtime.environment import Config
-from regatta_runtime.frameworks import FRAMEWORKS
+from regatta_runtime.frameworks import FRAMEWORKS, wants_peers
 from regatta_runtime.frameworks.place import Place, threads
+from regatta_runtime.hostfile import VARIABLE as HOSTFILE
+from regatta_runtime.hostfile import Hostfile, address_of
 from regatta_runtime.processes import Spec
-from regatta_runtime.progress import SOCKET_VARIABLE
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 RUNTIME_FOLDER = os.path.dirname(_PACKAGE)
@@ -34,19 +36,32 @@ class Starter:
         self._base["PYTHONPATH"] = os.pathsep.join([HOOKS_FOLDER, RUNTIME_FOLDER, *([path] if path else [])])
         if progress:
             self._base[SOCKET_VARIABLE] = progress
+        self._hostfile = Hostfile()
         self.mark = os.urandom(12).hex()
 
-    def specs(self, order: Order) -> Tuple[List[Spec], str]:
+    def specs(self, order: Order, *, store_port: int = 0) -> Tuple[List[Spec], str]:
         """What to start, and a warning for the user (or "")."""
         places = [
-            Place(self._config, local_rank, order.generation, order.master, order.restarts, order.peers)
+            Place(self._config, local_rank, order.generation, order.master, order.restarts, order.peers, store_port)
             for local_rank in range(self._config.processes)
         ]
+        listed, trouble = self._listed(order)
         if self._run_once:
             command, added, warning = launchers.prepare(self._launcher or "", self._command, places[0])
-            environment = self._environment(places[0], {**threads(places[0], self._base), **added})
-            return [Spec(None, f"w{self._config.worker}", command, environment)], warning
-        return [Spec(p.rank, str(p.rank), self._command, self._of_rank(p)) for p in places], ""
+            environment = self._environment(places[0], {**threads(places[0], self._base), **listed, **added})
+            return [Spec(None, f"w{self._config.worker}", command, environment)], warning or trouble
+        specs = [Spec(p.rank, str(p.rank), self._command, {**self._of_rank(p), **listed}) for p in places]
+        return specs, trouble
+
+    def _listed(self, order: Order) -> Tuple[Dict[str, str], str]:
+        """Where the file with all workers is, where they are known; and why there is none (or "")."""
+        if not wants_peers(self._config):
+            return {}, ""
+        workers = [address_of(peer) for peer in order.peers] or [order.master[0]]
+        try:
+            return {HOSTFILE: self._hostfile.write(workers, slots=self._config.processes)}, ""
+        except OSError as problem:
+            return {}, f"no {HOSTFILE}, because neither /dev/shm nor /tmp can be written to: {problem}"
 
     def _of_rank(self, place: Place) -> Dict[str, str]:
         for_framework = FRAMEWORKS[self._config.framework]

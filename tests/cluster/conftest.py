@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +36,7 @@ def installation(cluster: tool.Cluster) -> Iterator[Installation]:
         namespace=release.NAMESPACE,
         release=release.RELEASE,
         pytorch_image=images["pytorch"].reference,
+        images={name: image.reference for name, image in images.items()},
     )
     api.close()
 
@@ -42,6 +46,29 @@ def playground(installation: Installation, request: pytest.FixtureRequest) -> It
     """An empty namespace under the restricted Pod Security Standard, which the default images can live with."""
     with namespace(installation, request.node.name, standard="restricted") as place:
         yield place
+
+
+@pytest.fixture
+def claim(playground: Playground) -> Iterator[str]:
+    """A claim on a folder that all nodes, which are on this machine, share."""
+    folder = Path(tempfile.mkdtemp(prefix="regatta-shared-"))
+    folder.chmod(0o777)
+    size, modes, name = {"storage": "1Gi"}, ["ReadWriteMany"], playground.namespace
+    volume = {
+        "capacity": size,
+        "accessModes": modes,
+        "hostPath": {"path": str(folder)},
+        "storageClassName": "",
+        "claimRef": {"name": "shared", "namespace": name},
+    }
+    wish = {"accessModes": modes, "resources": {"requests": size}, "storageClassName": "", "volumeName": name}
+    playground.api.create("persistentvolumes", {"metadata": {"name": name}, "spec": volume})
+    playground.api.create(
+        "persistentvolumeclaims", {"metadata": {"name": "shared"}, "spec": wish}, namespace=playground.namespace
+    )
+    yield "shared"
+    playground.api.delete("persistentvolumes", name)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from regatta.api.available import NOT_YET, Asks
+from regatta.api.available import NOT_YET
 from regatta.api.cel import EDITABLE
 from regatta.api.spec import TrainingJobSpec
 from regatta.api.validate import check
@@ -68,6 +68,7 @@ def test_a_good_job_is_taken_with_its_defaults(place: Playground, good: Good) ->
 
 CHANGES: Mapping[str, Any] = {
     "framework": "Custom",
+    "kerasBackend": "torch",
     "image": "other:1",
     "runtime": "Off",
     "command": ["python", "other.py"],
@@ -118,7 +119,7 @@ def test_a_started_job_takes_over_what_may_change(place: Playground, started: st
 
 
 def test_the_tables_of_changes_leave_no_available_field_out() -> None:
-    unavailable = {entry.path for entry in NOT_YET if entry.asks is not Asks.BY_ITS_VALUE} | {"compile"}
+    unavailable = {entry.path for entry in NOT_YET} | {"compile"}
     fields = {str(field.alias) for field in TrainingJobSpec.model_fields.values()}
 
     assert set(CHANGES) == fields - set(EDITABLE) - unavailable

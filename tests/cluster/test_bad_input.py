@@ -104,9 +104,9 @@ TOLD = [
     ),
     Told(
         title="a command that is not found",
-        job=job("no-command").command("no-such-program").budget(0),
+        job=job("no-command").command("no-such-program"),
         phases=("Failed",),
-        reason="UserError",
+        reason="ConfigError",
         message=("no-such-program", "not found"),
     ),
     Told(

@@ -21,18 +21,30 @@ def manifest(example: str) -> dict[str, Any]:
     return loaded
 
 
-def train(place: Playground, example: str) -> str:
-    """Log of worker 0 after the example's success."""
+def train(place: Playground, example: str, **fields: object) -> str:
+    """Log of worker 0 after the success of the example, with fields of its spec changed."""
     job = manifest(example)
+    job["spec"].update(fields)
     name = job["metadata"]["name"]
     place.api.create("trainingjobs", job, namespace=place.namespace)
     place.wait_phase(name, "Succeeded", timeout=240)
     return place.log(place.pods(name)[0]["metadata"]["name"])
 
 
-@pytest.mark.parametrize("example", ["pytorch-digits", "tensorflow-digits"])
-def test_the_digits_are_learned_to_the_accuracy_that_the_example_states(playground: Playground, example: str) -> None:
-    log = train(playground, example)
+@pytest.mark.parametrize(
+    ("example", "fields"),
+    [
+        pytest.param("pytorch-digits", {}, id="PyTorch"),
+        pytest.param("tensorflow-digits", {}, id="TensorFlow"),
+        pytest.param("keras-digits", {}, id="Keras on PyTorch"),
+        pytest.param("keras-digits", {"kerasBackend": "tensorflow"}, id="Keras on TensorFlow"),
+        pytest.param("horovod-digits", {}, id="Horovod"),
+    ],
+)
+def test_the_digits_are_learned_to_the_accuracy_that_the_example_states(
+    playground: Playground, example: str, fields: dict[str, object]
+) -> None:
+    log = train(playground, example, **fields)
 
     [accuracy] = re.findall(r"test accuracy: (\d\.\d+)", log)
     assert float(accuracy) >= 0.95

@@ -17,11 +17,14 @@ def facts_of(place: Playground, name: str) -> list[dict[str, Any]]:
     return [facts for pod in place.pods(name) for facts in results(place.log(pod["metadata"]["name"]))]
 
 
+@pytest.mark.parametrize("framework", ["PyTorch", "Custom"])
 def test_two_workers_of_two_processes_on_two_nodes_train_to_the_parameters_of_a_single_process(
-    playground: Playground,
+    playground: Playground, framework: str
 ) -> None:
     code = program("ddp")
     crew = job("crew").source(train=code).env(STEPS=STEPS).workers(2).processes(2).spread()
+    if framework == "Custom":
+        crew.framework(framework).image(playground.installation.pytorch_image).user(4711)
     single = job("single").source(train=code).env(STEPS=STEPS)
     names = [playground.apply(each) for each in (crew, single)]
     for name in names:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -30,29 +26,6 @@ def beginnings(log: str) -> list[int]:
 
 def logs(place: Playground, name: str) -> list[str]:
     return [place.log(pod["metadata"]["name"]) for pod in place.pods(name)]
-
-
-@pytest.fixture
-def claim(playground: Playground) -> Iterator[str]:
-    """A claim on a folder that all nodes, which are on this machine, share."""
-    folder = Path(tempfile.mkdtemp(prefix="regatta-shared-"))
-    folder.chmod(0o777)
-    size, modes, name = {"storage": "1Gi"}, ["ReadWriteMany"], playground.namespace
-    volume = {
-        "capacity": size,
-        "accessModes": modes,
-        "hostPath": {"path": str(folder)},
-        "storageClassName": "",
-        "claimRef": {"name": "shared", "namespace": name},
-    }
-    wish = {"accessModes": modes, "resources": {"requests": size}, "storageClassName": "", "volumeName": name}
-    playground.api.create("persistentvolumes", {"metadata": {"name": name}, "spec": volume})
-    playground.api.create(
-        "persistentvolumeclaims", {"metadata": {"name": "shared"}, "spec": wish}, namespace=playground.namespace
-    )
-    yield "shared"
-    playground.api.delete("persistentvolumes", name)
-    shutil.rmtree(folder)
 
 
 def test_two_workers_fit_as_one_and_go_on_from_checkpoints_in_place_and_in_new_pods(

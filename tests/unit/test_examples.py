@@ -13,7 +13,9 @@ from regatta.api.validate import check
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 MANIFESTS = sorted(EXAMPLES.glob("*/job.yaml"))
 
-pytestmark = pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.parent.name)
+COMPARISON = list(yaml.safe_load_all((EXAMPLES / "compare" / "jobs.yaml").read_text()))
+
+each_example = pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.parent.name)
 
 
 def manifest(path: Path) -> dict[str, Any]:
@@ -21,13 +23,24 @@ def manifest(path: Path) -> dict[str, Any]:
     return loaded
 
 
+@each_example
 def test_it_is_a_valid_job(path: Path) -> None:
     _, problems = check(manifest(path))
 
     assert problems == ()
 
 
+@each_example
 def test_it_carries_the_script_that_lies_beside_it(path: Path) -> None:
-    inline = manifest(path)["spec"]["source"]["inline"]
+    # A ConfigMap's files are in the manifest's comment: tests/unit/runtime/test_examples.py.
+    inline = manifest(path)["spec"]["source"].get("inline", {})
 
     assert inline == {name: (path.parent / name).read_text() for name in inline}
+
+
+@pytest.mark.parametrize("job", COMPARISON, ids=lambda job: job["metadata"]["name"])
+def test_each_job_of_the_comparison_is_valid_and_runs_a_script_of_its_folder(job: dict[str, Any]) -> None:
+    _, problems = check(job)
+
+    assert problems == ()
+    assert (EXAMPLES / "compare" / job["spec"]["command"][-1]).exists()

@@ -50,8 +50,7 @@ def rules() -> Iterator[Rule]:
     """All rules, in the order in which the server reports them."""
     yield from _OF_THE_JOB
     for entry in NOT_YET:
-        for expression, message in entry.rules():
-            yield Rule(at=f"spec.{entry.path}", rule=expression, message=message)
+        yield Rule(at=f"spec.{entry.path}", rule=entry.rule, message=entry.message)
     yield _immutable()
 
 
@@ -73,6 +72,10 @@ _VOLUME_NAMES: Final = (
 )
 _FREE_PATHS: Final = " && ".join(
     f"self.{{field}} != '{place}' && !self.{{field}}.startsWith('{place}/')" for place in reserved.RESERVED_PATHS
+)
+
+_ON_TENSORFLOW: Final = (
+    "self.framework == 'TensorFlow' || (has(self.kerasBackend) && self.kerasBackend == 'tensorflow')"
 )
 
 _OF_THE_JOB: Final = (
@@ -117,21 +120,41 @@ _OF_THE_JOB: Final = (
     ),
     Rule(
         at="spec",
+        field="kerasBackend",
+        rule="self.framework != 'Keras' || has(self.kerasBackend)",
+        message=python.BACKEND,
+        reason="FieldValueRequired",
+    ),
+    Rule(
+        at="spec",
+        field="env",
+        rule="!has(self.kerasBackend) || !has(self.env) || self.env.all(variable, variable.name != 'KERAS_BACKEND' || "
+        "(has(variable.value) && variable.value == self.kerasBackend))",
+        message=python.OTHER_BACKEND,
+    ),
+    Rule(
+        at="spec",
         field="compile",
-        rule="!self.compile || self.framework == 'TensorFlow'",
+        rule=f"!self.compile || {_ON_TENSORFLOW}",
         message=python.COMPILE,
     ),
     Rule(
         at="spec",
         field="processesPerWorker",
-        rule="!has(self.processesPerWorker) || self.processesPerWorker == 1 || self.framework != 'TensorFlow'",
+        rule=f"!has(self.processesPerWorker) || self.processesPerWorker == 1 || !({_ON_TENSORFLOW})",
         message=python.ONE_PROCESS,
     ),
     Rule(
         at="spec",
         field="runtime",
-        rule="self.runtime != 'Off' || self.workers == 1 || self.framework != 'TensorFlow'",
+        rule=f"self.runtime != 'Off' || self.workers == 1 || !({_ON_TENSORFLOW})",
         message=python.LAUNCHED,
+    ),
+    Rule(
+        at="spec",
+        field="runtime",
+        rule="self.runtime != 'Off' || self.workers == 1 || self.framework != 'Horovod'",
+        message=python.LAUNCHED_HOROVOD,
     ),
     Rule(
         at="spec",

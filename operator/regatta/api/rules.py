@@ -13,10 +13,13 @@ from regatta.api.quantity import parse_quantity
 from regatta.api.spec import Checkpoint, Framework, Runtime, Source, TrainingJobSpec
 
 __all__ = [
+    "BACKEND",
     "COMPILE",
     "LAUNCHED",
+    "LAUNCHED_HOROVOD",
     "MAX_INLINE_BYTES",
     "ONE_PROCESS",
+    "OTHER_BACKEND",
     "mount_problems",
     "resource_problems",
     "variable_problems",
@@ -24,17 +27,23 @@ __all__ = [
     "volume_problems",
 ]
 
+BACKEND: Final = "required with framework Keras: torch or tensorflow"
+OTHER_BACKEND: Final = "spec.kerasBackend chooses the backend; leave KERAS_BACKEND out"
 ONE_PROCESS: Final = (
-    "with framework TensorFlow one process drives all GPUs of its worker (MirroredStrategy); leave it out, and write "
+    "on TensorFlow one process drives all GPUs of its worker (MirroredStrategy); leave it out, and write "
     "more workers for more processes"
 )
 LAUNCHED: Final = (
-    "with framework TensorFlow and more than one worker the runtime computes TF_CONFIG; leave out runtime: Off, or use "
+    "on TensorFlow with more than one worker the runtime computes TF_CONFIG; leave out runtime: Off, or use "
     "framework Custom with a program that finds the other workers itself"
 )
+LAUNCHED_HOROVOD: Final = (
+    "with framework Horovod and more than one worker the runtime is where the processes find each other; leave out "
+    "runtime: Off, or use framework Custom with a program that finds the other workers itself"
+)
 COMPILE: Final = (
-    "needs framework TensorFlow, where XLA takes over without a change of the code; leave it out, and compile in the "
-    "program itself, such as model = torch.compile(model)"
+    "needs framework TensorFlow, or Keras on it, where XLA takes over without a change of the code; leave it out, and "
+    "compile in the program itself: model = torch.compile(model), in Keras model.compile(..., jit_compile=True)"
 )
 
 MAX_INLINE_BYTES: Final = 900_000
@@ -90,10 +99,23 @@ def _program(spec: TrainingJobSpec) -> Iterator[Problem]:
         yield Problem("spec.image", "an image's name holds no space; write one such as registry.example.com/app:1.0")
     if spec.keras_backend is not None and spec.framework is not Framework.KERAS:
         yield Problem("spec.kerasBackend", "belongs to framework Keras; leave it out")
-    if spec.framework is Framework.TENSORFLOW:
+    if spec.framework is Framework.KERAS:
+        yield from _keras(spec)
+    if spec.on_tensorflow:
         yield from _tensorflow(spec)
     elif spec.compile:
         yield Problem("spec.compile", COMPILE)
+    if spec.framework is Framework.HOROVOD and spec.runtime is Runtime.OFF and spec.workers > 1:
+        yield Problem("spec.runtime", LAUNCHED_HOROVOD)
+
+
+def _keras(spec: TrainingJobSpec) -> Iterator[Problem]:
+    if spec.keras_backend is None:
+        yield Problem("spec.kerasBackend", BACKEND)
+        return
+    for index, variable in enumerate(spec.env):
+        if variable.get("name") == "KERAS_BACKEND" and variable.get("value") != spec.keras_backend:
+            yield Problem(join("spec.env", index), OTHER_BACKEND)
 
 
 def _tensorflow(spec: TrainingJobSpec) -> Iterator[Problem]:

@@ -234,7 +234,9 @@ class TrainingJobSpec(SpecModel):
     framework: Framework = Field(
         description="What the program is written with: PyTorch, TensorFlow, Keras, Horovod, or Custom for any other."
     )
-    keras_backend: KerasBackend | None = Field(default=None, description="Framework Keras only: torch or tensorflow.")
+    keras_backend: KerasBackend | None = Field(
+        default=None, description="Framework Keras only, and required there: torch or tensorflow."
+    )
     image: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
         default=None, description="Image of the training container; the installation's image of the framework if none."
     )
@@ -287,8 +289,8 @@ class TrainingJobSpec(SpecModel):
     )
     processes_per_worker: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] | None = Field(
         default=None,
-        description="Training processes in one worker. Default for PyTorch and Horovod: one for each GPU, at least "
-        "one; for the others one.",
+        description="Training processes in one worker. Default for PyTorch, Horovod and Keras on torch: one for each "
+        "GPU, at least one; for the others one.",
     )
     resources: core.Resources = Field(
         default={},
@@ -326,9 +328,15 @@ class TrainingJobSpec(SpecModel):
         """Training processes of one worker, the framework's default applied."""
         if self.processes_per_worker is not None:
             return self.processes_per_worker
-        if self.framework in (Framework.PYTORCH, Framework.HOROVOD):
+        one_for_each_gpu = self.framework in (Framework.PYTORCH, Framework.HOROVOD)
+        if one_for_each_gpu or self.keras_backend is KerasBackend.TORCH:
             return max(1, self.gpus_per_worker)
         return 1
+
+    @property
+    def on_tensorflow(self) -> bool:
+        """Whether TensorFlow does the computing: its own jobs, and Keras on it."""
+        return self.framework is Framework.TENSORFLOW or self.keras_backend is KerasBackend.TENSORFLOW
 
     @property
     def world_size(self) -> int:

@@ -61,7 +61,7 @@ def rendering(manifest: Manifest, *, installation: Installation, namespace: str)
     problems = (*manifest.problems, *problems)
     if spec is None or problems:
         return Rendering(name=name, problems=problems)
-    if spec.image is None and spec.framework.value not in installation.framework_images:
+    if installation.image_of(spec) is None:
         missing = Problem("spec.image", f"this installation has no image for {spec.framework.value}; name one")
         return Rendering(name=name, problems=(missing,))
     job = Job(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from regatta.api.problem import Problem
-from regatta.api.spec import Framework, Runtime, TrainingJobSpec
+from regatta.api.spec import Framework, KerasBackend, Runtime, TrainingJobSpec
 
 __all__ = ["warnings"]
 
@@ -87,7 +87,11 @@ def _processes(spec: TrainingJobSpec) -> Iterator[Problem]:
     gpus, processes = spec.gpus_per_worker, spec.processes
     if gpus and processes > gpus:
         yield Problem("spec.processesPerWorker", f"{processes} processes share {gpus} GPUs of a worker")
-    elif gpus and processes < gpus and spec.framework in (Framework.PYTORCH, Framework.HOROVOD):
+    elif (
+        gpus
+        and processes < gpus
+        and (spec.framework in (Framework.PYTORCH, Framework.HOROVOD) or spec.keras_backend is KerasBackend.TORCH)
+    ):
         yield Problem(
             "spec.processesPerWorker", f"{processes} processes for {gpus} GPUs: a process uses one, the others idle"
         )

@@ -13,7 +13,7 @@ from regatta.api.status import Cause
 from regatta.plan.crew import Crew, has_failed, report_of, trainer_of
 from regatta.plan.model import ContainerFacts, PodFacts
 from regatta.plan.report import CrewReport
-from regatta.plan.starting import cannot_start
+from regatta.plan.starting import CORRECT_COMMAND, cannot_start, is_about_command
 
 __all__ = ["Verdict", "first_failure"]
 
@@ -43,6 +43,9 @@ POD_REASONS: Final = {
 
 REJECTIONS: Final = ("OutOf", "UnexpectedAdmissionError", "NodeAffinity", "TopologyAffinityError", "Topology")
 """Beginnings of status.reason when a kubelet refuses a pod that was already bound to it."""
+
+HOPELESS: Final = frozenset({Cause.CONFIG_ERROR.value, "CommandNotFound", "CommandNotExecutable"})
+"""What a launcher reports of a program that the same image and spec would never start: no restart heals it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +125,11 @@ def _cause(
     if trainer.terminated_reason == "ContainerStatusUnknown":
         return Cause.NODE_LOST, f"node {pod.node} lost sight of {who}: {trainer.termination_message or pod.message}"
     if trainer.terminated_reason in {"StartError", "ContainerCannotRun"}:
-        return Cause.USER_ERROR, f"{who}: {cannot_start(trainer.termination_message)}"
-    if report is not None and report.cause == Cause.CONFIG_ERROR and trainer.exit_code != 0:
-        return Cause.CONFIG_ERROR, report.message or f"{who} cannot train as the job asks"
+        cause = Cause.CONFIG_ERROR if is_about_command(trainer.termination_message) else Cause.USER_ERROR
+        return cause, f"{who}: {cannot_start(trainer.termination_message)}"
+    if report is not None and report.cause in HOPELESS and trainer.exit_code != 0:
+        fix = "" if report.cause == Cause.CONFIG_ERROR else f"; {CORRECT_COMMAND}"
+        return Cause.CONFIG_ERROR, (report.message or f"{who} cannot train as the job asks") + fix
     if report is not None and report.message:
         return Cause.USER_ERROR, report.message
     if report is not None and report.outcome == TOLD_TO_STOP:

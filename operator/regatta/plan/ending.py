@@ -14,6 +14,7 @@ from regatta.plan.accounts import with_losses_known
 from regatta.plan.conditions import with_condition
 from regatta.plan.crew import Crew, is_over, report_of, trainer_of
 from regatta.plan.model import Delete, Job, Observed, Plan, PodFacts
+from regatta.plan.report import CrewReport
 
 SIDECAR_GRACE: Final = 30
 """Seconds; Kubernetes' own default for a pod."""
@@ -89,7 +90,13 @@ def succeeded(job: Job, crew: Crew, *, now: datetime) -> TrainingJobStatus:
         words += f" after {used} restart{'s' if used > 1 else ''}"
     # A short attempt can be over before anybody saw it run.
     known = with_losses_known(job.status, resumed_at=crew.last_began_at or now)
-    recorded = known.model_copy(update={"progress": _last_progress(crew, now=now) or job.status.progress})
+    report = report_of(crew.members[0]) if 0 in crew.members else None
+    recorded = known.model_copy(
+        update={
+            "progress": _last_progress(report, now=now) or job.status.progress,
+            "efficiency": {**job.status.efficiency, **(report.pace if report is not None else {})},
+        }
+    )
     return _ended(
         job, recorded, phase=Phase.SUCCEEDED, reason="Completed", message=words, workers=_final(crew), now=now
     )
@@ -154,9 +161,8 @@ def _final(crew: Crew) -> Workers:
     return crew.count().model_copy(update={"ready": 0})
 
 
-def _last_progress(crew: Crew, *, now: datetime) -> Progress | None:
+def _last_progress(report: CrewReport | None, *, now: datetime) -> Progress | None:
     """How far worker 0's last words say it came: a short job ends between two looks at its progress."""
-    report = report_of(crew.members[0]) if 0 in crew.members else None
     if report is None or report.step is None:
         return None
     fraction = min(1.0, report.step / report.total_steps) if report.total_steps else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from regatta.api.spec import TrainingJobSpec
+from regatta.api.spec import Framework, TrainingJobSpec
 from regatta.api.status import TrainingJobStatus
 from regatta.api.validate import Problem
 from regatta.plan.report import CrewWords
@@ -126,12 +126,17 @@ class Installation:
     operator_image: str
     """Used by the init container that copies the runtime where image volumes are not available."""
     framework_images: Mapping[str, str] = field(default_factory=dict)
-    """Default training image by framework name."""
+    """Default training image by framework name; Keras on TensorFlow has that of TensorFlow, which holds Keras."""
     image_pull_policy: str = "IfNotPresent"
     image_volumes: bool = True
     """Whether the cluster mounts images as volumes; else the runtime is copied by an init container."""
     native_gang: bool = False
     """Whether the cluster serves the PodGroups of Kubernetes' own gang scheduling."""
+
+    def image_of(self, spec: TrainingJobSpec) -> str | None:
+        """The image that a job trains in, None where neither the job nor the installation has one."""
+        name = Framework.TENSORFLOW if spec.on_tensorflow else spec.framework
+        return spec.image or self.framework_images.get(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

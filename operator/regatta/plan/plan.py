@@ -25,7 +25,7 @@ from regatta.plan.gang import gang_for, gang_obstacle, with_gang_condition
 from regatta.plan.model import Create, Delete, Job, Observed, Plan, PodFacts
 from regatta.plan.obstacle import Obstacle, first_obstacle, silent_pods
 from regatta.plan.pods import headless_service, source_config_map, worker_pods
-from regatta.plan.progress import latest_progress
+from regatta.plan.progress import latest_efficiency, latest_progress
 from regatta.plan.restart import COUNTED, decisive_rule, fails, pause
 from regatta.plan.stalling import stalled
 from regatta.plan.story import dated, events_between, events_in_place
@@ -136,7 +136,7 @@ def _begun(job: Job, crew: Crew, *, attempt: int, now: datetime) -> Job:
 
 
 def _has_image(spec: TrainingJobSpec, observed: Observed) -> bool:
-    return bool(spec.image) or spec.framework in observed.installation.framework_images
+    return observed.installation.image_of(spec) is not None
 
 
 def _recorded(job: Job, status: TrainingJobStatus, *, now: datetime) -> Plan:
@@ -217,6 +217,7 @@ def _watch(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, n
             "workers": crew.count(),
             "conditions": with_gang_condition(stated, job, spec, crew, observed=observed, now=now),
             "progress": latest_progress(job.status.progress, observed.crew),
+            "efficiency": latest_efficiency(job.status.efficiency, observed.crew.pace if observed.crew else {}),
         }
     )
     status = dated(job.status, status, now=now)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from regatta.api.status import Progress
 from regatta.plan.report import CrewWords
 
-__all__ = ["latest_progress"]
+__all__ = ["has_changed", "latest_efficiency", "latest_progress"]
+
+NOTEWORTHY: Final = 0.05
+"""A change of a measured value by less is no reason to write a status: every look would find some."""
 
 
 def latest_progress(known: Progress | None, words: CrewWords | None) -> Progress | None:
@@ -19,6 +25,24 @@ def latest_progress(known: Progress | None, words: CrewWords | None) -> Progress
     if known is not None and _place(told) == _place(known):
         return known
     return told
+
+
+def latest_efficiency(known: Mapping[str, float], pace: Mapping[str, float]) -> dict[str, float]:
+    """Return the efficiency to store: what was told, where it tells something new, beside what others measured."""
+    return {**known, **pace} if has_changed(known, pace) else dict(known)
+
+
+def has_changed(known: Mapping[str, float], told: Mapping[str, float]) -> bool:
+    """Whether any told value is missing from what is known, or noteworthily different."""
+    return any(
+        name not in known or abs(value - known[name]) > NOTEWORTHY * max(abs(known[name]), _least(name))
+        for name, value in told.items()
+    )
+
+
+def _least(name: str) -> float:
+    # Of a fraction near zero any change is a large one.
+    return 0.2 if name.endswith("Fraction") else 0.0
 
 
 def _place(progress: Progress) -> tuple[object, ...]:

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from regatta.api.status import Progress
 
-__all__ = ["CrewFailure", "CrewReport", "CrewWords", "count_in", "number_in", "read_failures", "read_report"]
+__all__ = [
+    "CrewFailure",
+    "CrewReport",
+    "CrewWords",
+    "count_in",
+    "number_in",
+    "read_failures",
+    "read_pace",
+    "read_report",
+]
 
 MESSAGE_LIMIT: Final = 4096
 """The kubelet cuts termination messages here (core/v1 ContainerStateTerminated)."""
@@ -24,6 +33,8 @@ TEXT_LIMIT: Final = 1024
 CAUSE_LIMIT: Final = 64
 MAX_COUNT: Final = 2**31 - 1
 MAX_SECONDS: Final = 1e9
+PACE: Final = {"samplesPerSecond": 1e12, "stepSeconds": MAX_SECONDS, "dataStallFraction": 1.0}
+"""What a launcher tells of the steps, and the most that is believed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +68,8 @@ class CrewWords:
     """The generation that runs or ran last, 0 before the first."""
     progress: Progress | None
     """`updated_at` is the time of the last step, not of this answer; None where the program tells nothing."""
+    pace: Mapping[str, float] = field(default_factory=dict)
+    """How the steps went of late, under the names that status.efficiency uses; empty where nothing was measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +89,8 @@ class CrewReport:
     total_steps: int | None = None
     failures: tuple[CrewFailure, ...] = ()
     """Those of the generations before the last one, newest last."""
+    pace: Mapping[str, float] = field(default_factory=dict)
+    """As `CrewWords.pace`, at the end."""
 
 
 def read_report(text: str) -> CrewReport | None:
@@ -101,7 +116,16 @@ def read_report(text: str) -> CrewReport | None:
         step=count_in(progress, "step"),
         total_steps=count_in(progress, "totalSteps"),
         failures=read_failures(fields.get("failures")),
+        pace=read_pace(fields.get("pace")),
     )
+
+
+def read_pace(told: object) -> dict[str, float]:
+    """What was measured of the steps, each value only where it can be one."""
+    if not isinstance(told, dict):
+        return {}
+    found = {name: number_in(told, name, most=most) for name, most in PACE.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def read_failures(told: object) -> tuple[CrewFailure, ...]:

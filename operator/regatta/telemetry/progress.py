@@ -21,7 +21,8 @@ import aiohttp
 import orjson
 
 from regatta.api.status import Progress
-from regatta.plan.report import CrewWords, count_in, number_in, read_failures
+from regatta.plan.progress import has_changed
+from regatta.plan.report import CrewWords, count_in, number_in, read_failures, read_pace
 
 __all__ = ["ProgressPoller", "Target", "read_words"]
 
@@ -174,6 +175,7 @@ def read_words(body: bytes, *, target: Target, now: datetime) -> CrewWords | Non
         failures=read_failures(told.get("failures")),
         generation=count_in(told, "generation") or 0,
         progress=_progress(told, now=now),
+        pace=read_pace(told.get("pace")),
     )
 
 
@@ -216,7 +218,7 @@ def _settled(told: CrewWords, before: CrewWords | None) -> CrewWords:
 
 def _is_news(words: CrewWords, before: CrewWords | None) -> bool:
     """Whether something happened in the crew; that it still answers is none."""
-    return before is None or _facts(words) != _facts(before)
+    return before is None or _facts(words) != _facts(before) or has_changed(before.pace, words.pace)
 
 
 def _facts(words: CrewWords) -> tuple[object, ...]:

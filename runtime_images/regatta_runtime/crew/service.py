@@ -37,7 +37,8 @@ class Service:
         self._generation = 0
         self._timer: Optional[Timer] = None
         self._waiting: List[Callable[[], None]] = []
-        limit = 2 * coordinator.rules.workers + 64  # a launcher may reconnect before its old connection is noticed
+        # A launcher has two, and may reconnect before its old ones are noticed.
+        limit = 4 * coordinator.rules.workers + 64
         self._server = Server(loop=loop, handler=self._serve, on_close=self._closed, limit=limit)
 
     def open(self, port: int) -> None:
@@ -146,7 +147,7 @@ class Service:
 
     def _keep(self, connection: Connection, message: wire.Message) -> None:
         method, path, _ = message.start
-        place = _scope_and_key(path)
+        place = scope_and_key(path)
         if place is None:
             _answer(connection, message, 404, b"no such path")
         elif method == "GET":
@@ -170,7 +171,8 @@ def _answer(connection: Connection, message: wire.Message, status: int, body: by
     connection.send(wire.response(status, body, last=last), last=last)
 
 
-def _scope_and_key(path: str) -> Optional[Tuple[str, str]]:
+def scope_and_key(path: str) -> Optional[Tuple[str, str]]:
+    """The two parts of /SCOPE/KEY; None for any other path."""
     parts = path.split("?", 1)[0].split("/")
     if len(parts) != 3 or parts[0] or not parts[1] or not parts[2] or parts[1] == "crew":
         return None

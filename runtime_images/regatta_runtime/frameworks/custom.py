@@ -1,4 +1,4 @@
-"""Any program: the common numbers, and REGATTA_* for the rest."""
+"""Any program: the common numbers, and REGATTA_* for the rest; REGATTA_HOSTFILE lists all workers."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ class Place(NamedTuple):
     master: Tuple[str, int]  # where rank 0 can be reached
     restarts: int  # in place, before this generation
     peers: Tuple[str, ...] = ()  # ADDRESS:PORT of every worker, for frameworks of `WITH_PEERS`
+    store_port: int = 0  # the crew's store on this pod's loopback, for frameworks of `WITH_STORE`
 
     @property
     def rank(self) -> int:

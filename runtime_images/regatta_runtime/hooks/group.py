@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from regatta_runtime.hooks.imports import Hook
 from regatta_runtime.hooks.refusal import refuse
@@ -17,26 +17,42 @@ from regatta_runtime.hooks.refusal import refuse
 OTHERS = ("horovod", "torch_xla", "habana_frameworks", "mpi4py")
 ANYWAY = "to train anyway, set REGATTA_GROUP_CHECK to 0 in spec.env"
 
+KERAS = "keras.src.optimizers.base_optimizer"
+
 Check = Callable[[], Optional[str]]
 
 
-def hooks(framework: str, environ: Mapping[str, str]) -> Dict[str, Hook]:
-    """The modules after whose import something is put in place, and what."""
-    workers, processes, gpus = (int(environ.get(f"REGATTA_{n}") or 0) for n in ("WORKERS", "PROCESSES", "GPUS"))
+def hooks(library: str, environ: Mapping[str, str], *, keras: bool = False) -> Dict[str, Hook]:
+    """The modules after whose import something is put in place, and what; `keras`: its optimizers on torch count."""
+    workers, processes, gpus = _sizes(environ)
     if workers * processes < 2 and not gpus:
         return {}
-    if framework == "PyTorch":
-        return {"torch.optim.optimizer": lambda module: _on_torch_steps(module, _torch(workers * processes, gpus))}
+    if library == "Horovod":
+        from regatta_runtime.hooks import horovod_group
+
+        return horovod_group.hooks(workers=workers, world=workers * processes, gpus=gpus)
+    if library == "PyTorch":
+        on_torch = torch_check(environ)
+        found: Dict[str, Hook] = {"torch.optim.optimizer": lambda module: _on_torch_steps(module, on_torch)}
+        if keras:
+            found[KERAS] = lambda module: _first_call(module.BaseOptimizer, "apply", on_torch)
+        return found
     check = _tensorflow(workers, gpus)
     return {
         "tensorflow.python.distribute.collective_all_reduce_strategy": lambda module: _on_strategies(module, workers),
-        "keras.src.optimizers.base_optimizer": lambda module: _first_call(module.BaseOptimizer, "apply", check),
+        KERAS: lambda module: _first_call(module.BaseOptimizer, "apply", check),
         "tf_keras.src.optimizers.optimizer": lambda module: _first_call(module.Optimizer, "apply_gradients", check),
     }
 
 
-def _enforce(check: Check) -> None:
-    if any(name in sys.modules for name in OTHERS):
+def _sizes(environ: Mapping[str, str]) -> Tuple[int, int, int]:
+    workers, processes, gpus = (int(environ.get(f"REGATTA_{n}") or 0) for n in ("WORKERS", "PROCESSES", "GPUS"))
+    return workers, processes, gpus
+
+
+def enforce(check: Check, *, others: Sequence[str] = OTHERS) -> None:
+    """End this process if there is a reason to, unless a library is there of which nothing is known."""
+    if any(name in sys.modules for name in others):
         return
     try:
         why = check()
@@ -47,7 +63,11 @@ def _enforce(check: Check) -> None:
         refuse(f"{why}; {ANYWAY}")
 
 
-def _torch(world: int, gpus: int) -> Check:
+def torch_check(environ: Mapping[str, str]) -> Check:
+    """What is looked at in a PyTorch process: the group that it has joined, and its GPUs."""
+    workers, processes, gpus = _sizes(environ)
+    world = workers * processes
+
     def check() -> Optional[str]:
         torch = sys.modules["torch"]
         distributed = torch.distributed
@@ -58,9 +78,8 @@ def _torch(world: int, gpus: int) -> Check:
                 "without having called torch.distributed.init_process_group" if not joined else f"in a group of {size}"
             )
             return f"this program takes its first optimizer step {alone}, but the job has {world} training processes"
-        accelerator = getattr(torch, "accelerator", None)
-        if gpus and not torch.cuda.is_available() and not (accelerator is not None and accelerator.is_available()):
-            return _no_gpu(gpus, f"torch {torch.__version__}")
+        if gpus and not sees_gpu("torch", torch):
+            return no_gpu(gpus, f"torch {torch.__version__}")
         return None
 
     return check
@@ -73,7 +92,7 @@ def _on_torch_steps(module: ModuleType, check: Check) -> None:
         nonlocal looked
         if not looked:
             looked = True
-            _enforce(check)
+            enforce(check)
 
     module.register_optimizer_step_pre_hook(before)
 
@@ -87,8 +106,8 @@ def _tensorflow(workers: int, gpus: int) -> Check:
                 f"this program trains outside of a strategy of {workers} workers; make the model and compile it inside "
                 "`with tf.distribute.MultiWorkerMirroredStrategy().scope():`"
             )
-        if gpus and all(device.device_type == "CPU" for device in tensorflow.config.list_physical_devices()):
-            return _no_gpu(gpus, f"tensorflow {tensorflow.__version__}")
+        if gpus and not sees_gpu("tensorflow", tensorflow):
+            return no_gpu(gpus, f"tensorflow {tensorflow.__version__}")
         return None
 
     return check
@@ -100,7 +119,7 @@ def _on_strategies(module: ModuleType, workers: int) -> None:
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         made(self, *args, **kwargs)
         size = self.extended._num_workers
-        _enforce(
+        enforce(
             lambda: (
                 f"MultiWorkerMirroredStrategy found {size} workers, and the job has {workers}: leave TF_CONFIG and "
                 "the cluster resolver to Regatta"
@@ -119,11 +138,20 @@ def _first_call(owner: Any, name: str, check: Check) -> None:
     def looked_at(self: Any, *args: Any, **kwargs: Any) -> Any:
         if getattr(owner, name) is looked_at:
             setattr(owner, name, method)
-            _enforce(check)
+            enforce(check)
         return method(self, *args, **kwargs)
 
     setattr(owner, name, looked_at)
 
 
-def _no_gpu(gpus: int, build: str) -> str:
+def sees_gpu(library: str, module: Any) -> bool:
+    """Whether torch or tensorflow sees any device that is no CPU."""
+    if library == "torch":
+        accelerator = getattr(module, "accelerator", None)
+        return bool(module.cuda.is_available() or (accelerator is not None and accelerator.is_available()))
+    return any(device.device_type != "CPU" for device in module.config.list_physical_devices())
+
+
+def no_gpu(gpus: int, build: str) -> str:
+    """That the framework's build sees none of the GPUs which the worker holds."""
     return f"this worker holds {gpus} GPUs and {build} sees none: is its image built for CPUs? (spec.gpusPerWorker)"

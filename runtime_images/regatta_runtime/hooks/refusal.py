@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import socket
 import sys
 from typing import NoReturn
 
-from regatta_runtime.progress import SOCKET_VARIABLE
+from regatta_runtime import courier
 
 EXIT_CODE = 78  # EX_CONFIG
 
@@ -20,7 +18,12 @@ def refuse(why: str) -> NoReturn:
     with contextlib.suppress(Exception):
         sys.stdout.flush()
         sys.stderr.flush()
-    with contextlib.suppress(Exception), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        data = json.dumps({"rank": int(os.environ.get("RANK", "0")), "refusal": why}).encode()
-        sock.sendto(data, "\0" + os.environ[SOCKET_VARIABLE])
+    with contextlib.suppress(Exception):
+        courier.send({"rank": _rank(), "refusal": why})
     os._exit(EXIT_CODE)
+
+
+def _rank() -> int:
+    """This process's rank; the pod's first for a command that starts the ranks itself."""
+    first = int(os.environ.get("REGATTA_WORKER", "0")) * int(os.environ.get("REGATTA_PROCESSES", "1"))
+    return int(os.environ.get("RANK", first))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.cluster.kit.api import Api
@@ -22,6 +23,8 @@ class Installation:
     namespace: str
     release: str
     pytorch_image: str
+    images: Mapping[str, str] = field(default_factory=dict)
+    """What each image of this repository is called in the cluster, where a test asked for all."""
 
     def pods(self) -> list[dict[str, Any]]:
         """The operator's pods that are not being deleted."""

@@ -19,7 +19,7 @@ __all__ = ["CHART", "NAMESPACE", "RELEASE", "InstallError", "install", "paused"]
 CHART: Final = Path(__file__).resolve().parents[3] / "charts" / "regatta"
 RELEASE: Final = "regatta"
 NAMESPACE: Final = "regatta-system"
-_FRAMEWORKS: Final = {"PyTorch": "pytorch", "TensorFlow": "tensorflow"}
+_FRAMEWORKS: Final = {"PyTorch": "pytorch", "TensorFlow": "tensorflow", "Keras": "keras", "Horovod": "horovod"}
 
 
 class InstallError(Exception):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,15 +16,18 @@ import pytest
 from regatta.kube.lease import Timing
 from regatta.kube.resources import TRAINING_JOBS
 from tests.cluster.machine_room.conftest import Place
+from tests.cluster.machine_room.faults import Delay
+from tests.cluster.machine_room.proxy import FaultProxy, Rule
 from tests.cluster.machine_room.replica import QUICK, Replica, replica
 from tests.cluster.machine_room.scene import idle_job
 from tests.cluster.machine_room.witness import Witness, witness
-from tests.cluster.tool import api as tool
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("alone")]
 
 WORKERS = 200
 DEFAULT = Timing()
+SLOWNESS = Delay(1.0)
+"""Of each pod's creation until the leader is struck: 200 of them then take seconds, however quick the machine is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,12 @@ class Pair:
     leader: Replica
     standby: Replica
     seen: Witness
+    slow: Rule
+
+    def strike(self, signum: signal.Signals) -> None:
+        """Send the leader a signal; what is asked for from now on is answered at once."""
+        self.leader.process.send_signal(signum)
+        self.slow.stop()
 
     async def status(self) -> dict[str, Any]:
         job = await self.place.client.get(TRAINING_JOBS, namespace=self.place.namespace, name="job-a")
@@ -67,19 +78,16 @@ class Pair:
 
 
 @asynccontextmanager
-async def pair_at_work(place: Place, cluster: tool.Cluster, *, lease: Timing) -> AsyncIterator[Pair]:
+async def pair_at_work(place: Place, *, lease: Timing) -> AsyncIterator[Pair]:
     """Two operators and a job of 200 workers, a quarter of whose pods exist."""
     async with AsyncExitStack() as stack:
         seen = await stack.enter_async_context(witness(place.client, place.namespace))
+        proxy = stack.enter_context(FaultProxy(place.connection))
+        slow = proxy.inject(SLOWNESS, verb="create", resource="pods", subresource="")
+        kubeconfig = proxy.kubeconfig(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         first, second = [
             await stack.enter_async_context(
-                replica(
-                    kubeconfig=cluster.kubeconfig,
-                    context=cluster.context,
-                    namespace=place.namespace,
-                    name=name,
-                    lease=lease,
-                )
+                replica(kubeconfig=kubeconfig, namespace=place.namespace, name=name, lease=lease)
             )
             for name in ("one", "other")
         ]
@@ -91,14 +99,14 @@ async def pair_at_work(place: Place, cluster: tool.Cluster, *, lease: Timing) ->
         body = idle_job("job-a", workers=WORKERS)
         await place.client.create(TRAINING_JOBS, namespace=place.namespace, body=body)
         await seen.until_created("job-a", attempt=1, count=WORKERS // 4)
-        yield Pair(place, leader, standby, seen)
+        yield Pair(place, leader, standby, seen, slow)
 
 
 async def test_a_leader_killed_while_it_creates_200_pods_is_replaced_and_the_rest_is_created(
-    place: Place, cluster: tool.Cluster
+    place: Place,
 ) -> None:
-    async with pair_at_work(place, cluster, lease=DEFAULT) as pair:
-        pair.leader.process.kill()
+    async with pair_at_work(place, lease=DEFAULT) as pair:
+        pair.strike(signal.SIGKILL)
         killed_at = asyncio.get_running_loop().time()
         # The standby's caches are warm: it hears of the job and of the pods that the other creates.
         await asyncio.sleep(1)
@@ -113,10 +121,10 @@ async def test_a_leader_killed_while_it_creates_200_pods_is_replaced_and_the_res
 
 
 async def test_a_leader_that_was_frozen_writes_nothing_once_it_was_replaced(
-    place: Place, cluster: tool.Cluster
+    place: Place,
 ) -> None:
-    async with pair_at_work(place, cluster, lease=QUICK) as pair:
-        pair.leader.process.send_signal(signal.SIGSTOP)
+    async with pair_at_work(place, lease=QUICK) as pair:
+        pair.strike(signal.SIGSTOP)
         await asyncio.sleep(1)
         assert len(pair.seen.pods) < WORKERS
         await pair.until_whole()

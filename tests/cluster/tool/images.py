@@ -1,9 +1,10 @@
 """The images of this repository: what each is built from, when it has to be built again, and getting it onto nodes."""
 
+import contextlib
 import hashlib
 import platform
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ TAG: Final = "dev"
 
 _DEBIAN: Final = "bookworm"
 _PACKAGES: Final = ("ca-certificates", "python3", "python3-venv", "python-is-python3")
+_COMPILER: Final = (*_PACKAGES, "g++", "make", "python3-dev")
 _UNWANTED: Final = ("doc", "info", "locale", "man")
 
 
@@ -72,7 +74,7 @@ def built(paths: Paths) -> Mapping[str, tuple[str, Path]]:
 
 def dockerfile(name: str) -> Path:
     """Return an image's Dockerfile, as it is called from the repository's root."""
-    folder = {"runtime": "regatta_runtime"}.get(name, name)
+    folder = {"runtime": "regatta_runtime", "horovod-tensorflow": "horovod"}.get(name, name)
     return Path("runtime_images") / folder / "Dockerfile"
 
 
@@ -146,29 +148,37 @@ def _base() -> str:
 def _make_base(paths: Paths, archive: Path) -> None:
     """Debian with Python and nothing else, made from its packages: the public images can't be pulled everywhere."""
     buildah = Buildah.of(paths)
-    root = archive.with_suffix(".rootfs.tar")
+    with _debian(paths, "base", _PACKAGES) as container:
+        buildah.run("commit", "--quiet", container, _base())
+        # As a job's image it is nobody's root.
+        buildah.run("config", "--user", "1000:1000", container)
+        buildah.run("commit", "--quiet", container, reference("base"))
+    buildah.push(reference("base"), archive)
+
+
+@contextlib.contextmanager
+def _debian(paths: Paths, name: str, packages: Sequence[str]) -> Iterator[str]:
+    """Lend a working container of nothing but these packages and what they need."""
+    buildah = Buildah.of(paths)
+    root = paths.images / f"{name}.rootfs.tar"
     excludes = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _UNWANTED]
     shell.run(
         [
             "mmdebstrap",
             "--variant=minbase",
-            f"--include={','.join(_PACKAGES)}",
+            f"--include={','.join(packages)}",
             *excludes,
             _DEBIAN,
             root,
             *debian.mirrors(_DEBIAN),
         ],
-        log=paths.images / "base.log",
+        log=paths.images / f"{name}.log",
     )
     with buildah.container("scratch") as container:
         buildah.run("add", "--quiet", container, str(root), "/")
         buildah.run("config", "--env", "PATH=/usr/local/bin:/usr/bin:/bin", "--cmd", "python3", container)
-        buildah.run("commit", "--quiet", container, _base())
-        # As a job's image it is nobody's root.
-        buildah.run("config", "--user", "1000:1000", container)
-        buildah.run("commit", "--quiet", container, reference("base"))
-    root.unlink()
-    buildah.push(reference("base"), archive)
+        root.unlink()
+        yield container
 
 
 def _make(name: str, paths: Paths, archive: Path) -> None:
@@ -177,6 +187,8 @@ def _make(name: str, paths: Paths, archive: Path) -> None:
     arguments = dict(FOR_CPUS.get(name, {}))
     if "base" in RECIPES[name].on:
         arguments["BASE_IMAGE"] = _require_base(paths)
+    elif "pytorch" in RECIPES[name].on:
+        arguments["BASE_IMAGE"] = _require_pytorch(paths)
     buildah.build(
         REPO / dockerfile(name),
         reference=reference(name),
@@ -202,7 +214,40 @@ def _make_pytorch(paths: Paths, archive: Path) -> None:
         shell.run([sys.executable, REPO / "runtime_images" / "pytorch" / "cpu_stubs.py", site])
         buildah.run("unmount", container)
         buildah.run("commit", "--quiet", container, reference("pytorch"))
+        buildah.run("tag", reference("pytorch"), reference("pytorch", describe(paths, "pytorch").key))
     buildah.push(reference("pytorch"), archive)
+
+
+def _make_horovod(name: str, framework: str, paths: Paths, archive: Path) -> None:
+    """Compile Horovod against the image of a framework, for this machine's CPUs, in Debian with a compiler."""
+    buildah = Buildah.of(paths)
+    images = {"BUILD_IMAGE": _require_compiler(paths), "BASE_IMAGE": _require(paths, framework)}
+    buildah.build(
+        REPO / dockerfile(name),
+        reference=reference(name),
+        arguments={**FOR_CPUS[name], **images},
+        log=paths.images / f"{name}.log",
+    )
+    buildah.push(reference(name), archive)
+
+
+def _require(paths: Paths, name: str) -> str:
+    """Return an image to build upon, as it is to be now: the fixed tag may be that of another checkout."""
+    wanted = reference(name, _key(name))
+    if not Buildah.of(paths).has(wanted):
+        RECIPES[name].make(paths, describe(paths, name).archive)
+        Buildah.of(paths).run("tag", reference(name), wanted)
+    return wanted
+
+
+def _require_compiler(paths: Paths) -> str:
+    """Return what is compiled in: the base image and a compiler; it never leaves buildah's storage."""
+    digest = hashlib.sha256("\n".join((_DEBIAN, *_COMPILER, *_UNWANTED)).encode()).hexdigest()[:12]
+    name, buildah = reference("compiler", digest), Buildah.of(paths)
+    if not buildah.has(name):
+        with _debian(paths, "compiler", _COMPILER) as container:
+            buildah.run("commit", "--quiet", container, name)
+    return name
 
 
 def _require_base(paths: Paths) -> str:
@@ -212,7 +257,25 @@ def _require_base(paths: Paths) -> str:
     return _base()
 
 
-FOR_CPUS: Final[Mapping[str, Mapping[str, str]]] = {"tensorflow": {"REQUIREMENTS": "requirements-cpu.txt"}}
+def _require_pytorch(paths: Paths) -> str:
+    """Return the PyTorch image as it is now, under a name that no other build moves; made where there is none."""
+    buildah = Buildah.of(paths)
+    image = describe(paths, "pytorch")
+    fixed = reference("pytorch", image.key)
+    if not buildah.has(fixed):
+        _make_pytorch(paths, image.archive)
+    return fixed
+
+
+FOR_CPUS: Final[Mapping[str, Mapping[str, str]]] = {
+    "tensorflow": {"REQUIREMENTS": "requirements-cpu.txt"},
+    "horovod": {"BASE_IMAGE": reference("pytorch"), "GPU_OPERATIONS": ""},
+    "horovod-tensorflow": {
+        "BASE_IMAGE": reference("tensorflow"),
+        "GPU_OPERATIONS": "",
+        "REQUIREMENTS": "requirements-tensorflow.txt",
+    },
+}
 """Build arguments of images whose default is a build for GPUs."""
 _OWN_RUNTIME: Final = "runtime_images/regatta_runtime"
 
@@ -252,5 +315,28 @@ RECIPES: Final[dict[str, Recipe]] = {
         on=("base",),
         hint="two minutes",
     ),
+    "keras": Recipe(
+        inputs=tuple(f"runtime_images/keras/{file}" for file in ("Dockerfile", "requirements.txt")),
+        make=partial(_make, "keras"),
+        on=("pytorch",),
+        hint="a minute",
+    ),
 }
+for _name, _framework, _list in (
+    ("horovod", "pytorch", "requirements.txt"),
+    ("horovod-tensorflow", "tensorflow", "requirements-tensorflow.txt"),
+):
+    RECIPES[_name] = Recipe(
+        inputs=tuple(
+            f"runtime_images/horovod/{file}"
+            for file in (
+                *("Dockerfile", "build_wheel.py", "cxx", "tensorflow_headers.py"),
+                *("requirements-build.txt", _list),
+            )
+        ),
+        settings=_COMPILER,
+        make=partial(_make_horovod, _name, _framework),
+        on=(_framework,),
+        hint="three minutes the first time: it compiles Horovod",
+    )
 NAMES: Final = tuple(RECIPES)

@@ -153,6 +153,30 @@ BAD = (
         words=("belongs to framework Keras",),
     ),
     Bad(
+        title="Keras without backend",
+        job=job(framework="Keras"),
+        path="spec.kerasBackend",
+        words=("required with framework Keras", "torch or tensorflow"),
+    ),
+    Bad(
+        title="another backend by the environment",
+        job=job(framework="Keras", kerasBackend="torch", env=[{"name": "KERAS_BACKEND", "value": "tensorflow"}]),
+        path="spec.env[0]",
+        words=("spec.kerasBackend chooses", "leave KERAS_BACKEND out"),
+        server_words=("spec.env", "spec.kerasBackend chooses", "leave KERAS_BACKEND out"),
+    ),
+    Bad(
+        title="a backend from somewhere by the environment",
+        job=job(
+            framework="Keras",
+            kerasBackend="torch",
+            env=[{"name": "KERAS_BACKEND", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}],
+        ),
+        path="spec.env[0]",
+        words=("leave KERAS_BACKEND out",),
+        server_words=("spec.env", "leave KERAS_BACKEND out"),
+    ),
+    Bad(
         title="Off without quotes",
         job=job(runtime=False),
         path="spec.runtime",
@@ -566,18 +590,40 @@ BAD = (
         path="spec.runtime",
         words=("TF_CONFIG", "leave out runtime: Off"),
     ),
+    Bad(
+        title="Horovod's workers without the runtime through which they find each other",
+        job=job(framework="Horovod", runtime="Off", workers=2),
+        path="spec.runtime",
+        words=("find each other", "leave out runtime: Off"),
+    ),
+    Bad(
+        title="Horovod compiled",
+        job=job(framework="Horovod", compile=True),
+        path="spec.compile",
+        words=("needs framework TensorFlow",),
+    ),
+    Bad(
+        title="compiled Keras on torch",
+        job=job(framework="Keras", kerasBackend="torch", compile=True),
+        path="spec.compile",
+        words=("Keras on it", "jit_compile=True"),
+    ),
+    Bad(
+        title="processes of Keras on TensorFlow",
+        job=job(framework="Keras", kerasBackend="tensorflow", processesPerWorker=2),
+        path="spec.processesPerWorker",
+        words=("one process drives all GPUs",),
+    ),
+    Bad(
+        title="Keras's workers on TensorFlow without the runtime",
+        job=job(framework="Keras", kerasBackend="tensorflow", runtime="Off", workers=2),
+        path="spec.runtime",
+        words=("TF_CONFIG",),
+    ),
     # Not available yet
     *(
-        Bad(title=f"{framework} for now", job=job(framework=framework), path="spec.framework", words=(words,))
-        for framework in ("Keras", "Horovod")
-        for words in (f"{framework} is not available yet; use PyTorch, TensorFlow or Custom",)
-    ),
-    *(
         Bad(title=f"{path} for now", job=job(**spec), path=f"spec.{path}", words=("not available yet",))
-        for path, spec in (
-            ("kerasBackend", {"framework": "Keras", "kerasBackend": "torch"}),
-            ("preprocessing", {"preprocessing": {"batchSize": 64}}),
-        )
+        for path, spec in (("preprocessing", {"preprocessing": {"batchSize": 64}}),)
     ),
 )
 
@@ -589,6 +635,22 @@ GOOD = (
     Good(
         title="TensorFlow on every GPU of two workers, compiled",
         job=job(framework="TensorFlow", workers=2, gpusPerWorker=8, processesPerWorker=1, compile=True),
+    ),
+    Good(title="Horovod on every GPU of two workers", job=job(framework="Horovod", workers=2, gpusPerWorker=8)),
+    Good(title="Horovod without the runtime", job=job(framework="Horovod", runtime="Off", command=...)),
+    Good(
+        title="Keras on every GPU of two workers",
+        job=job(framework="Keras", kerasBackend="torch", workers=2, gpusPerWorker=8, processesPerWorker=8),
+    ),
+    Good(
+        title="Keras on TensorFlow, compiled, with a word too many",
+        job=job(
+            framework="Keras",
+            kerasBackend="tensorflow",
+            workers=2,
+            compile=True,
+            env=[{"name": "KERAS_BACKEND", "value": "tensorflow"}],
+        ),
     ),
     Good(title="TensorFlow without the runtime", job=job(framework="TensorFlow", runtime="Off", command=...)),
     Good(title="an image's own entrypoint", job=job(runtime="Off", command=..., image="registry.example/app:1")),

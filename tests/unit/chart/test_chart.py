@@ -142,8 +142,10 @@ def test_the_operator_understands_the_environment_it_is_given(defaults: list[dic
     assert unknown == set()
     assert settings.runtime_image == "localhost/regatta/runtime:0.1.0"
     assert settings.framework_images == {
+        "Horovod": "localhost/regatta/horovod:0.1.0",
         "PyTorch": "localhost/regatta/pytorch:0.1.0",
         "TensorFlow": "localhost/regatta/tensorflow:0.1.0",
+        "Keras": "localhost/regatta/keras:0.1.0",
     }
     assert settings.port == container["ports"][0]["containerPort"]
     assert settings.lease_name == only(defaults, "Role", "regatta-leader")["rules"][1]["resourceNames"][0]

@@ -88,7 +88,8 @@ def test_flips() -> None:
 
 def test_rotation() -> None:
     differ(rotated(IMAGE, 25.0, cv2.INTER_NEAREST)[::3, ::3], expected("rotated"), mean=0.2, most=255)
-    differ(rotated(IMAGE, -10.0, cv2.INTER_LINEAR)[::3, ::3], expected("rotated_bilinear"), mean=0.1, most=2)
+    # By OpenCV 4; version 5 comes within 2.
+    differ(rotated(IMAGE, -10.0, cv2.INTER_LINEAR)[::3, ::3], expected("rotated_bilinear"), mean=0.1, most=3)
 
 
 @pytest.mark.parametrize(

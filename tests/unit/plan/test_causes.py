@@ -46,9 +46,21 @@ def message(**fields: object) -> str:
         ),
         pytest.param(
             pod().ended(127, reason="StartError", message='exec: "python3": not found'),
-            "UserError",
+            "ConfigError",
             "python3",
             id="image cannot start the command",
+        ),
+        pytest.param(
+            pod().ended(128, reason="StartError", message="failed to write to cgroup.procs: busy"),
+            "UserError",
+            "cgroup.procs",
+            id="node cannot start the container",
+        ),
+        pytest.param(
+            pod().ended(127, message=message(cause="CommandNotFound", message="command not found: traim.py")),
+            "ConfigError",
+            "traim.py; correct spec.command",
+            id="launcher finds no such command",
         ),
         pytest.param(
             pod().ended(78, message=message(cause="ConfigError", message="rank 0 cannot train as this job asks")),

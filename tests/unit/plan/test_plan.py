@@ -305,10 +305,13 @@ class TestTheEnd:
         assert "after 2 restarts" in done.status.message
 
     def test_shows_how_far_the_last_words_say_it_came(self) -> None:
-        message = report(outcome="Succeeded", progress={"step": 80, "totalSteps": 80, "epoch": 2})
+        message = report(
+            outcome="Succeeded", progress={"step": 80, "totalSteps": 80, "epoch": 2}, pace={"stepSeconds": 0.5}
+        )
         done = follow(running(job()), *(pod(worker=w).ended(0, message=message) for w in (0, 1)))
         assert done.status.progress is not None
         assert (done.status.progress.step, done.status.progress.fraction) == (80, 1.0)
+        assert done.status.efficiency == {"stepSeconds": 0.5}
 
     def test_pods_of_a_deleted_job_are_deleted_once(self) -> None:
         assert [d.name for d in orphans([pod().joined().obj(), pod(worker=1).deleting().obj()])] == ["job-a-1-0"]

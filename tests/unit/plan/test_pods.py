@@ -133,6 +133,21 @@ def test_without_the_runtime_the_command_is_left_alone_and_the_group_is_in_the_e
     }
 
 
+@pytest.mark.parametrize(("backend", "image"), [("torch", "keras"), ("tensorflow", "tensorflow")])
+def test_keras_trains_in_an_image_that_has_its_backend(backend: str, image: str) -> None:
+    pod = body(job(framework="Keras", kerasBackend=backend, workers=2))
+    assert trainer(pod)["image"] == f"example.test/{image}:1"
+    assert env(pod)["REGATTA_KERAS_BACKEND"] == backend
+
+
+def test_keras_without_the_runtime_is_told_its_backend() -> None:
+    found = env(body(job(framework="Keras", kerasBackend="torch", workers=2, runtime="Off")))
+    assert (found["KERAS_BACKEND"], found["PET_NNODES"]) == ("torch", "2")
+    assert env(body(job(framework="Keras", kerasBackend="tensorflow", workers=1, runtime="Off", compile=True)))[
+        "TF_XLA_FLAGS"
+    ]
+
+
 def test_tensorflow_is_compiled_by_the_launcher_or_without_one_by_the_pods_environment() -> None:
     launched = env(body(job(framework="TensorFlow", workers=2, compile=True)))
     assert launched["REGATTA_COMPILE"] == "1"

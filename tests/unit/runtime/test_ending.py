@@ -205,7 +205,10 @@ def test_a_file_that_is_no_program_here_is_explained(
     ("variables", "words"),
     [
         ({"REGATTA_WORKERS": "none"}, "REGATTA_WORKERS='none': must be a whole number from 1 to 100000"),
-        ({"REGATTA_FRAMEWORK": "Caffe"}, "REGATTA_FRAMEWORK='Caffe': this runtime knows Custom, PyTorch, TensorFlow"),
+        (
+            {"REGATTA_FRAMEWORK": "Caffe"},
+            "this runtime knows Custom, Horovod, Keras, PyTorch, TensorFlow",
+        ),
         ({"REGATTA_TOKEN": ""}, "REGATTA_TOKEN is not set"),
     ],
     ids=["number", "framework", "missing"],

@@ -133,6 +133,29 @@ def test_a_library_that_changed_is_told_of_and_trains(crew: Crew) -> None:
     assert "no hook on torch.optim.optimizer: AttributeError" in crew.output
 
 
+LOOK = "import importlib.util; importlib.util.find_spec('torch.optim.optimizer')\n"
+FAIL = """
+import os
+if not os.environ.pop("AGAIN", ""):
+    os.environ["AGAIN"] = "1"
+    raise ImportError("not yet")
+"""
+
+
+@pytest.mark.parametrize(
+    ("begin", "module"),
+    [
+        pytest.param("try: import torch\nexcept ImportError: pass\n", FAIL, id="failed"),
+        pytest.param(LOOK, "", id="sought"),
+    ],
+)
+def test_a_module_that_was_not_executed_at_once_is_hooked_later(crew: Crew, begin: str, module: str) -> None:
+    optimizer = "torch/optim/optimizer.py"
+    lay(crew.folder, {**TORCH, optimizer: module + textwrap.dedent(TORCH[optimizer])})
+    training(crew.of(1, 2), begin + ALONE)
+    assert crew.wait() == [78]
+
+
 def python(*arguments: str, path: list[Path], **variables: str) -> str:
     """What a training process says that does these things."""
     environment = {"PYTHONPATH": os.pathsep.join(map(str, [SITE, RUNTIME, *path])), **variables}

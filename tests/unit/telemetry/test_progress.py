@@ -182,6 +182,7 @@ async def test_progress_is_read_and_a_change_is_told_once(trainer: Trainer) -> N
         {"failures": [FAILURE | {"lostSeconds": None}]},
         {"failures": [FAILURE]},
         {"epoch": 1},
+        {"pace": {"stepSeconds": 0.5}},
     ],
     ids=str,
 )

@@ -7,6 +7,8 @@ from typing import Final
 from regatta.api import spec as api
 from regatta.plan.frameworks.base import Framework
 from regatta.plan.frameworks.custom import Custom
+from regatta.plan.frameworks.horovod import Horovod
+from regatta.plan.frameworks.keras import Keras
 from regatta.plan.frameworks.pytorch import PyTorch
 from regatta.plan.frameworks.tensorflow import TensorFlow
 
@@ -15,6 +17,8 @@ __all__ = ["Framework", "framework_for"]
 FRAMEWORKS: Final[dict[api.Framework, Framework]] = {
     api.Framework.PYTORCH: PyTorch(),
     api.Framework.TENSORFLOW: TensorFlow(),
+    api.Framework.HOROVOD: Horovod(),
+    api.Framework.KERAS: Keras(),
     api.Framework.CUSTOM: Custom(),
 }
 

@@ -134,7 +134,7 @@ def _template(
 
 def _trainer(spec: TrainingJobSpec, *, installation: Installation, variables: Mapping[str, str]) -> dict[str, Any]:
     container: dict[str, Any] = {
-        "image": spec.image or installation.framework_images[spec.framework],
+        "image": installation.image_of(spec),
         "env": [*_variables(variables), *spec.env],
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -199,6 +199,7 @@ def _attempt_variables(job: Job, spec: TrainingJobSpec, *, attempt: int, restart
         "REGATTA_NAMESPACE": job.namespace,
         "REGATTA_UID": job.uid,
         "REGATTA_FRAMEWORK": spec.framework.value,
+        **({"REGATTA_KERAS_BACKEND": spec.keras_backend.value} if spec.keras_backend is not None else {}),
         "REGATTA_ATTEMPT": str(attempt),
         "REGATTA_WORKERS": str(spec.workers),
         "REGATTA_PROCESSES": str(spec.processes),

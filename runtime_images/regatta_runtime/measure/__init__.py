@@ -1,0 +1,1 @@
+"""Where a training process's time goes: measured in the process, kept and served by its launcher."""

@@ -1,0 +1,1 @@
+"""Caffe models for tests: written here, computed by OpenCV, and read by the runtime that is tested."""
