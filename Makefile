@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed-$(shell { pwd; cat $(PINS); } | cksum | tr ' ' -
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv check test bench scale demo images cluster-up cluster-down cluster-status pins clean
+.PHONY: help venv check test bench bench-feed scale demo images cluster-up cluster-down cluster-status pins clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,9 @@ bench: venv  ## measure the operator against a bare client on the same API serve
 
 scale: venv  ## measure a large job's restart on fake nodes, five times
 	REGATTA_SCALE_ROUNDS=5 $(PYTEST) --capture=no tests/scale $(ARGS)
+
+bench-feed: venv  ## measure the feed against torch's DataLoader on one CPU (ARGS="--tensorflow PYTHON" adds tf.data)
+	$(BIN)/python -m tests.bench.feed $(ARGS)
 
 chaos: venv  ## break everything around running jobs (ARGS="--seed 7 --minutes 5 --jobs 50")
 	$(BIN)/python -m tests.chaos $(ARGS)

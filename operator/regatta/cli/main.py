@@ -215,6 +215,56 @@ def logs(
         _console(stderr=True).print(Text(hint), soft_wrap=True)
 
 
+feed = typer.Typer(
+    name="feed",
+    help="Run a preprocessing pipeline on this machine, as the sidecar does in a job.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+command.add_typer(feed)
+
+
+@feed.callback()
+def feed_run(
+    context: typer.Context,
+    spec: Annotated[str | None, typer.Option("--spec", metavar="FILE", help="Pipeline, or a job's manifest.")] = None,
+    folder: Annotated[
+        str | None, typer.Option("--folder", metavar="DIR", help="Where programs find the feed; else a new one.")
+    ] = None,
+    queues: Annotated[int, typer.Option("--queues", min=1, metavar="N", help="Training processes that read.")] = 1,
+    processes: Annotated[
+        int | None, typer.Option("--processes", min=1, metavar="N", help="Processes that work; else one for each CPU.")
+    ] = None,
+    slots: Annotated[int, typer.Option("--slots", min=2, metavar="N", help="Batches in memory for each reader.")] = 4,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, metavar="N", help="Instead of what the pipeline says.")
+    ] = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Read the batches itself, and print the speed.")] = False,
+) -> None:
+    """Run a pipeline for programs of this machine, which find it by the folder in REGATTA_FEED."""
+    from regatta.cli.feed import run_feed
+
+    if context.invoked_subcommand is not None:
+        return
+    if spec is None:
+        raise UsageError("regatta feed wants --spec FILE")
+    arguments = ["--spec", spec, "--queues", str(queues), "--slots", str(slots)]
+    for name, value in (("--folder", folder), ("--processes", processes), ("--epochs", epochs)):
+        arguments += [] if value is None else [name, str(value)]
+    run_feed([*arguments, *(["--measure"] if measure else [])])
+
+
+@feed.command()
+def preview(
+    spec: Annotated[str, typer.Option("--spec", metavar="FILE", help="Pipeline, or a job's manifest.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="PNG", help="The picture.")] = "preview.png",
+) -> None:
+    """Write a picture of what a pipeline makes, and print what each of its steps costs."""
+    from regatta.cli.feed import run_feed
+
+    run_feed(["--spec", spec, "--preview", output])
+
+
 @command.command()
 def version(
     client: Annotated[bool, typer.Option("--client", help="Only this command; asks no cluster.")] = False,

@@ -1,0 +1,178 @@
+"""The command line of the feed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from regatta_feed.cache import DecodedCache
+from regatta_feed.errors import FeedError, SpecError
+from regatta_feed.measure import measure
+from regatta_feed.memory import keep_freed_memory
+from regatta_feed.order import Order
+from regatta_feed.pipeline import Pipeline, deterministic
+from regatta_feed.preview import preview
+from regatta_feed.processors import processors
+from regatta_feed.server import Server, Settings
+from regatta_feed.sources import open_source
+from regatta_feed.spec import FeedSpec, read_spec
+
+__all__ = ["main"]
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the feed; 0: done, 1: it could not go on, 2: called wrongly or a wrong pipeline."""
+    options = _parser().parse_args(arguments)
+    keep_freed_memory()
+    try:
+        spec = read_spec(_parsed(options.spec))
+        pipeline = _pipeline(spec, options)
+        if options.preview:
+            print(preview(pipeline, options.preview))
+            return 0
+        if options.measure:
+            with _folder(None) as folder:
+                for line in measure(pipeline, _settings(spec, options, folder), layout=options.layout):
+                    print(line, flush=True)
+            return 0
+        with _folder(options.folder) as folder:
+            _serve(pipeline, _settings(spec, options, folder), layout=options.layout)
+    except SpecError as error:
+        print(f"regatta-feed: {options.spec}: {error}", file=sys.stderr)
+        return 2
+    except FeedError as error:
+        print(f"regatta-feed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="regatta feed", description="Run a preprocessing pipeline on this machine.")
+    add = parser.add_argument
+    add("--spec", required=True, metavar="FILE", help="the pipeline, as YAML or JSON; a TrainingJob's manifest will do")
+    add("--folder", metavar="DIR", help="where the feed meets the training processes (default: a new one)")
+    add("--queues", type=_count, default=1, metavar="N", help="training processes of this machine (default 1)")
+    add(
+        "--world", type=_count, metavar="N", help="training processes of the whole job (default: those of this machine)"
+    )
+    add("--first-rank", type=int, default=0, metavar="N", help="rank of this machine's first training process")
+    add("--processes", type=_count, metavar="N", help="processes that work (default: one for each CPU)")
+    add("--slots", type=_count, default=4, metavar="N", help="batches in memory for each training process (default 4)")
+    add("--epochs", type=_count, metavar="N", help="instead of what the pipeline says")
+    add("--cache-folder", metavar="DIR", help="where cache: Decoded keeps its file (default: that of temporary files)")
+    add("--cache-mib", type=_count, default=8192, metavar="N", help="the most that it takes, in MiB (default 8192)")
+    add("--metrics-port", type=_count, metavar="N", help="serve Prometheus' metrics at this port")
+    add("--layout", choices=("NCHW", "NHWC"), help="of images, until a training process asks for its own")
+    add("--stay", action="store_true", help="go on when all training processes have read their last batch")
+    add("--measure", action="store_true", help="read the batches itself and print how fast they come")
+    add("--preview", metavar="PNG", help="write a picture of what the pipeline makes, and print what each step costs")
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _parsed(file: str) -> object:
+    try:
+        with Path(file).open(encoding="utf-8") as stream:
+            documents = [each for each in yaml.safe_load_all(stream) if each is not None]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        words = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise FeedError(f"{file} cannot be read: {words}") from error
+    if len(documents) != 1:
+        raise FeedError(f"{file} holds {len(documents)} documents; there must be one pipeline in it")
+    return documents[0]
+
+
+def _pipeline(spec: FeedSpec, options: argparse.Namespace) -> Pipeline:
+    world = options.world or options.queues
+    if options.first_rank < 0 or options.first_rank + options.queues > world:
+        raise FeedError(
+            f"ranks {options.first_rank} to {options.first_rank + options.queues - 1} do not fit a world of {world}"
+        )
+    sys.path.insert(0, os.getcwd())
+    source = open_source(spec.source)
+    order = Order(
+        samples=len(source),
+        world=world,
+        batch=spec.batch_size,
+        seed=spec.seed or 0,
+        shuffle=spec.seed is not None,
+        drop_last=spec.drop_last,
+    )
+    if order.steps == 0:
+        needed = world * spec.batch_size if spec.drop_last else world
+        advice = "; make batchSize smaller, or write dropLast: false" if spec.drop_last else ""
+        raise FeedError(f"{spec.source.uri}: {len(source)} samples are too few: a step needs {needed}{advice}")
+    pipeline = Pipeline(source, spec.steps, order)
+    if spec.cache and not options.preview:
+        pipeline.kept = deterministic(spec.steps)
+        pipeline.cache = DecodedCache(
+            samples=len(source),
+            folder=Path(options.cache_folder or tempfile.gettempdir()),
+            limit=options.cache_mib << 20,
+            writers=options.processes or processors(),
+        )
+    return pipeline
+
+
+def _settings(spec: FeedSpec, options: argparse.Namespace, folder: Path) -> Settings:
+    return Settings(
+        folder=folder,
+        queues=options.queues,
+        first_rank=options.first_rank,
+        processes=options.processes or processors(),
+        slots=max(2, options.slots),
+        epochs=options.epochs or spec.epochs,
+        fail_on_damage=spec.fail_on_damage,
+        stay=options.stay,
+        metrics_port=options.metrics_port,
+    )
+
+
+def _serve(pipeline: Pipeline, settings: Settings, *, layout: str | None) -> None:
+    if layout is None:
+        layout = "NHWC" if os.environ.get("REGATTA_FRAMEWORK") == "TensorFlow" else "NCHW"
+    server = Server(pipeline, pipeline.schema(layout), settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    print(
+        f"the feed is at {settings.folder}; for the training processes: export REGATTA_FEED={settings.folder}",
+        flush=True,
+    )
+    server.run()
+
+
+@contextmanager
+def _folder(given: str | None) -> Iterator[Path]:
+    """The folder of socket and shared memory: the one given, else one of this user's own in memory."""
+    if given is not None:
+        try:
+            Path(given).mkdir(mode=0o700, parents=True, exist_ok=True)  # one that is there already decides itself
+        except OSError as error:
+            raise FeedError(f"{given}: {error.strerror}") from error
+        yield Path(given)
+        return
+    base = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
+    made = Path(tempfile.mkdtemp(prefix="regatta-feed-", dir=base))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)

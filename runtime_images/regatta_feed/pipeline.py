@@ -1,0 +1,226 @@
+"""A whole pipeline: from the number of a sample to its place in a batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from regatta_feed.cache import DecodedCache
+from regatta_feed.draws import Draws
+from regatta_feed.errors import DamagedError, StepError
+from regatta_feed.order import Order
+from regatta_feed.sources.base import Source
+from regatta_feed.steps.base import Item, Kind, Step
+from regatta_feed.steps.decode import pixels
+from regatta_feed.steps.values import Affine, Layout, numbers
+
+__all__ = ["Damage", "Field", "Pipeline", "Schema", "deterministic", "image_like", "write"]
+
+SUBSTITUTES = 100
+"""Tries to find a good sample for a damaged one; so many damaged ones in a row mean that all are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One array of a batch, without its first dimension."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a batch consists of."""
+
+    fields: tuple[Field, ...]
+    layout: str | None
+    """NCHW or NHWC where the data are images; None where there is nothing to choose."""
+    fixed: bool
+    """Whether the user chose the layout."""
+
+    def laid_out(self, layout: str | None) -> Schema:
+        """The schema for a consumer that wishes another layout, unless the user chose one."""
+        if layout is None or self.layout is None or self.fixed or layout == self.layout:
+            return self
+        first = self.fields[0]
+        shape = first.shape[-1:] + first.shape[:-1] if layout == "NCHW" else first.shape[1:] + first.shape[:1]
+        return Schema((Field(first.name, first.dtype, shape), *self.fields[1:]), layout, self.fixed)
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A sample that could not be used."""
+
+    sample: int
+    reason: str
+    words: str
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """Samples of a source, through the steps."""
+
+    source: Source
+    steps: Sequence[Step]
+    order: Order
+    damaged: dict[int, Damage] = field(default_factory=dict)
+    """What this process has found damaged; a damaged sample is not read again."""
+    seconds: dict[str, float] | None = None
+    """CPU seconds of each step, where they are wanted."""
+    cache: DecodedCache | None = None
+    read_bytes: int = 0
+    """That this process has had from the source."""
+    kept: int = 0
+    """Steps whose result the cache keeps."""
+
+    def item(self, *, epoch: int, sample: int) -> Item:
+        """One sample, done; raises DamagedError."""
+        known = self.damaged.get(sample)
+        if known is not None:
+            raise DamagedError(known.reason, known.words)
+        draws = self.order.draws(epoch=epoch, sample=sample)
+        if self.seconds is not None:
+            return self._timed(sample, draws, self.seconds)
+        item, first = self._begun(sample, draws)
+        for number in range(first, len(self.steps)):
+            self.steps[number].apply(item, draws.of(number))
+        return item
+
+    def _begun(self, sample: int, draws: Draws) -> tuple[Item, int]:
+        """The sample as it is read, or as far as the cache keeps it; and the step that comes next."""
+        name = self.source.name(sample)
+        found = None if self.cache is None else self.cache.get(sample)
+        if found is not None:
+            return Item(found[0], found[1], name), self.kept
+        record = self.source.read(sample)
+        self.read_bytes += len(record.data) if isinstance(record.data, bytes) else record.data.nbytes
+        item = Item(record.data, record.label, name)
+        if self.cache is None:
+            return item, 0
+        for number in range(self.kept):
+            self.steps[number].apply(item, draws.of(number))
+        # All pixels, whether there is room for them or not: what later steps get must not depend on the room.
+        item.value = pixels(item.value)
+        self.cache.put(sample, item.value, item.label)
+        return item, self.kept
+
+    def _timed(self, sample: int, draws: Draws, seconds: dict[str, float]) -> Item:
+        before = time.process_time()
+        item, first = self._begun(sample, draws)
+        names = ["read" if first == 0 else f"read, and steps 1 to {first}"]
+        times = [before, time.process_time()]
+        for number in range(first, len(self.steps)):
+            self.steps[number].apply(item, draws.of(number))
+            names.append(f"{number + 1} {self.steps[number].name}")
+            times.append(time.process_time())
+        for name, start, end in zip(names, times, times[1:], strict=False):
+            seconds[name] = seconds.get(name, 0.0) + end - start
+        return item
+
+    def good(self, *, epoch: int, sample: int) -> Item:
+        """The sample, or the one that stands in for it in this epoch where it is damaged."""
+        chosen = sample
+        for attempt in range(SUBSTITUTES):
+            try:
+                return self.item(epoch=epoch, sample=chosen)
+            except DamagedError as error:
+                self.damaged.setdefault(chosen, Damage(chosen, error.reason, str(error)))
+                problem = str(error)
+            except MemoryError as error:
+                raise StepError(f"{self.source.name(chosen)}: no memory for it: {error}") from error
+            chosen = self.order.substitute(epoch=epoch, sample=sample, attempt=attempt)
+        raise StepError(f"{SUBSTITUTES + 1} samples in a row are damaged; the last: {problem}")
+
+    def schema(self, layout: str) -> Schema:
+        """What the batches consist of, as the first good sample shows."""
+        item = self.good(epoch=0, sample=0)
+        value = numbers(item.value)
+        images = image_like(value)
+        chosen = [step.order for step in self.steps if isinstance(step, Layout)]
+        layout = chosen[-1] if chosen else layout
+        shape = value.shape
+        if images and layout == "NCHW":
+            shape = (shape[2], *shape[:2])
+        fields = [Field("data", value.dtype.name, tuple(shape))]
+        if item.label is not None:
+            label = _label(item.label)
+            fields.append(Field("label", label.dtype.name, label.shape))
+        return Schema(tuple(fields), layout if images else None, bool(chosen))
+
+    def fill(
+        self, arrays: Mapping[str, NDArray[Any]], schema: Schema, *, epoch: int, step: int, rank: int, part: range
+    ) -> None:
+        """Write a part of a batch into the arrays of its slot."""
+        chosen = self.order.indices(epoch=epoch, step=step, rank=rank)
+        label = next((each for each in schema.fields if each.name == "label"), None)
+        for place in part:
+            item = self.good(epoch=epoch, sample=int(chosen[place]))
+            before = time.process_time() if self.seconds is not None else 0.0
+            write(item, arrays["data"][place], schema)
+            if label is not None:
+                if item.label is None:
+                    raise StepError(f"{item.name} has no label, and others have")
+                arrays["label"][place] = item.label
+            if self.seconds is not None:
+                self.seconds["write"] = self.seconds.get("write", 0.0) + time.process_time() - before
+
+
+def deterministic(steps: Sequence[Step]) -> int:
+    """How many steps at the beginning make pixels without drawing random numbers: what a cache can keep."""
+    count = 0
+    for step in steps:
+        if step.random or step.takes not in (Kind.ENCODED, Kind.IMAGE):
+            break
+        count += 1
+    return count
+
+
+def image_like(value: NDArray[Any]) -> bool:
+    """Whether an array is an image: three dimensions, the last of them 1 or 3 channels."""
+    return value.ndim == 3 and value.shape[2] in (1, 3)
+
+
+def write(item: Item, out: NDArray[Any], schema: Schema) -> None:
+    """Put a sample into its place, in the batch's layout and type."""
+    value = item.value
+    first_channels = schema.layout == "NCHW"
+    if isinstance(value, Affine) and out.dtype == np.float32 and value.image.ndim == 3:
+        height, width, channels = value.image.shape
+        if out.shape == ((channels, height, width) if first_channels else (height, width, channels)):
+            (_planes if first_channels else _pixels)(value, out)
+            return
+    array = numbers(value)
+    if first_channels:
+        array = array.transpose(2, 0, 1) if array.ndim == 3 else array
+    if array.shape != out.shape or array.dtype != out.dtype:
+        raise StepError(
+            f"{item.name} ends as {array.dtype} of shape {array.shape}, the first sample as {out.dtype} of shape "
+            f"{out.shape}; a batch needs one shape: end with resize: {{size: [height, width]}} or a crop"
+        )
+    np.copyto(out, array)
+
+
+def _planes(value: Affine, out: NDArray[np.float32]) -> None:
+    planes = cv2.split(value.image)
+    for number, plane in enumerate(planes):
+        factor, offset = float(value.factor[number]), float(value.offset[number])
+        cv2.addWeighted(plane, factor, plane, 0.0, offset, dst=out[number], dtype=cv2.CV_32F)
+
+
+def _pixels(value: Affine, out: NDArray[np.float32]) -> None:
+    levels = np.arange(256, dtype=np.float32)[:, np.newaxis] * value.factor + value.offset
+    table = levels.astype(np.float32)[np.newaxis]
+    cv2.LUT(value.image, table, dst=out)
+
+
+def _label(label: Any) -> NDArray[Any]:
+    if isinstance(label, np.ndarray):
+        return label
+    return np.asarray(label, np.int64 if isinstance(label, int) else np.float32)

@@ -1,0 +1,152 @@
+"""What every source is to the rest of the feed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from regatta_feed.errors import DamagedError, SourceError
+
+__all__ = ["Notice", "Opener", "Record", "Source", "digest", "listed", "read_at", "read_file"]
+
+RECORD_LIMIT = 1 << 30
+"""Bytes of one sample; more is taken for damage, so that a length that lies cannot fill the memory."""
+
+
+class Record(NamedTuple):
+    """A sample as it is stored."""
+
+    data: Any
+    """Bytes, or an array where the format stores numbers."""
+    label: Any
+    """A number, or None where the source has none."""
+
+
+class Notice(NamedTuple):
+    """Something that indexing found damaged and left out."""
+
+    where: str
+    words: str
+
+
+class Source(Protocol):
+    """Samples by number."""
+
+    classes: Sequence[str]
+    """Names by label, where the source knows them."""
+    notices: Sequence[Notice]
+    digest: str
+    """Changes with the samples or their order; equal on all workers that see the same data."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> Record:
+        """The sample; raises DamagedError where it cannot be read as what it should be."""
+        ...
+
+    def name(self, index: int) -> str:
+        """What to call the sample in a log."""
+        ...
+
+
+Opener = Callable[[Any], Source]
+
+
+def digest(parts: Iterable[str | bytes]) -> str:
+    """A short hash of names and numbers, in their order."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part if isinstance(part, bytes) else part.encode("utf-8", "surrogateescape"))
+        total.update(b"\0")
+    return total.hexdigest()[:16]
+
+
+def listed(uri: str, endings: Sequence[str]) -> list[Path]:
+    """The files that a URI means, sorted: itself, or those of the folder that have one of the endings."""
+    path = Path(uri)
+    if path.is_dir():
+        found = sorted(each for each in path.rglob("*") if each.name.endswith(tuple(endings)) and each.is_file())
+        if not found:
+            raise SourceError(f"{uri}: no files that end with {' or '.join(endings)}")
+        return found
+    if not path.exists():
+        raise SourceError(f"{uri}: there is no such file or folder")
+    return [path]
+
+
+def read_file(path: str | Path) -> bytes:
+    """A whole file of bounded size; pipes and devices are refused, for they may never end."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise DamagedError("unreadable", f"{path}: {error.strerror}") from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise DamagedError("unreadable", f"{path}: not a regular file")
+        if status.st_size > RECORD_LIMIT:
+            raise DamagedError("too_large", f"{path}: {status.st_size} bytes")
+        if status.st_size == 0:
+            raise DamagedError("empty", f"{path}: empty")
+        parts = []
+        left = status.st_size
+        while left and (part := os.read(descriptor, left)):
+            parts.append(part)
+            left -= len(part)
+    except OSError as error:
+        raise DamagedError("unreadable", f"{path}: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class Files:
+    """Descriptors of the files of a source, opened where they are first read; a fork shares none of them."""
+
+    def __init__(self, paths: Sequence[Path], *, limit: int = 64) -> None:
+        self.paths = tuple(paths)
+        self._limit = limit
+        self._open: dict[int, int] = {}
+        self._process = os.getpid()
+
+    def read(self, number: int, offset: int, size: int) -> bytes:
+        """Bytes of a file; raises DamagedError where they are not there."""
+        if not 0 <= size <= RECORD_LIMIT:
+            raise DamagedError("too_large", f"{self.paths[number]}: a sample of {size} bytes at {offset}")
+        try:
+            data = os.pread(self._descriptor(number), size, offset)
+        except OSError as error:
+            raise DamagedError("unreadable", f"{self.paths[number]}: {error.strerror}") from error
+        if len(data) != size:
+            raise DamagedError("truncated", f"{self.paths[number]}: ends within a sample at {offset}")
+        return data
+
+    def size(self, number: int) -> int:
+        """Bytes in a file."""
+        return os.fstat(self._descriptor(number)).st_size
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for descriptor in self._open.values():
+            os.close(descriptor)
+        self._open.clear()
+
+    def _descriptor(self, number: int) -> int:
+        if self._process != os.getpid():
+            self._open = {}
+            self._process = os.getpid()
+        found = self._open.get(number)
+        if found is None:
+            if len(self._open) >= self._limit:
+                os.close(self._open.pop(next(iter(self._open))))
+            found = self._open[number] = os.open(self.paths[number], os.O_RDONLY | os.O_CLOEXEC)
+        return found
+
+
+def read_at(files: Files, number: int, offset: int, size: int) -> bytes:
+    """`Files.read`, for a header that may lie beyond the end: what is there, possibly less."""
+    return os.pread(files._descriptor(number), size, offset)

@@ -1,0 +1,158 @@
+"""Parquet: a column with images (bytes, or a struct with `bytes`) or lists of numbers, and a column of labels.
+
+pyarrow is imported where rows are read, in a worker: it starts threads, which do not live through a fork. So the
+index is made in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from bisect import bisect_right
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from regatta_feed.errors import DamagedError, SourceError
+from regatta_feed.sources.base import Notice, Record, digest, listed
+from regatta_feed.spec import SourceSpec
+
+__all__ = ["Parquet", "open_parquet"]
+
+DATA: Final = ("image", "data", "text")
+LABEL: Final = ("label", "class", "target")
+GROUPS_KEPT: Final = 8
+"""Row groups that a worker keeps decoded: shuffled reading wants many, memory wants few."""
+
+
+class Parquet:
+    """Rows by number; the unit of reading is a row group."""
+
+    def __init__(
+        self, files: list[tuple[Path, list[int]]], *, data: str, label: str | None, notices: list[Notice]
+    ) -> None:
+        self.classes: tuple[str, ...] = ()
+        self.notices = tuple(notices)
+        self._data, self._label = data, label
+        self._groups: list[tuple[Path, int]] = []
+        self._starts: list[int] = []
+        total = 0
+        for path, rows in files:
+            for number, count in enumerate(rows):
+                if count:
+                    self._groups.append((path, number))
+                    self._starts.append(total)
+                    total += count
+        self._total = total
+        self._kept: OrderedDict[int, tuple[Any, Any]] = OrderedDict()
+        self.digest = digest(
+            [data, str(label), *(f"{path.name}:{number}" for path, number in self._groups), str(total)]
+        )
+
+    def __len__(self) -> int:
+        return self._total
+
+    def name(self, index: int) -> str:
+        group, row = self._place(index)
+        path, number = self._groups[group]
+        return f"{path}: row {row} of group {number}"
+
+    def read(self, index: int) -> Record:
+        group, row = self._place(index)
+        try:
+            data, labels = self._columns(group)
+        except (OSError, ValueError) as error:  # pyarrow's own errors are these two
+            raise DamagedError("malformed", f"{self.name(index)}: {error}") from error
+        value = data[row].as_py()
+        if isinstance(value, dict):
+            value = value.get("bytes")
+        if isinstance(value, str):
+            value = value.encode()
+        if isinstance(value, list | int | float):
+            value = np.asarray(value, np.float32)
+        if value is None:
+            raise DamagedError("missing", f"{self.name(index)}: no value in column {self._data}")
+        label = None if labels is None else labels[row].as_py()
+        if labels is not None and (isinstance(label, bool) or not isinstance(label, int | float)):
+            raise DamagedError("label", f"{self.name(index)}: its label is not a number")
+        return Record(value, label)
+
+    def _place(self, index: int) -> tuple[int, int]:
+        group = bisect_right(self._starts, index) - 1
+        return group, index - self._starts[group]
+
+    def _columns(self, group: int) -> tuple[Any, Any]:
+        found = self._kept.get(group)
+        if found is not None:
+            self._kept.move_to_end(group)
+            return found
+        import pyarrow
+        import pyarrow.parquet
+
+        pyarrow.set_cpu_count(1)
+        path, number = self._groups[group]
+        wanted = [self._data] + ([self._label] if self._label else [])
+        with pyarrow.parquet.ParquetFile(path) as file:
+            table = file.read_row_group(number, columns=wanted, use_threads=False)
+        found = (table.column(self._data), table.column(self._label) if self._label else None)
+        self._kept[group] = found
+        if len(self._kept) > GROUPS_KEPT:
+            self._kept.popitem(last=False)
+        return found
+
+
+def open_parquet(spec: SourceSpec) -> Parquet:
+    """Index a file, or those of a folder in the order of their names."""
+    paths = listed(spec.uri, (".parquet",))
+    program = [sys.executable, "-c", "from regatta_feed.sources.parquet import index; index()"]
+    asked = json.dumps([str(path) for path in paths])
+    ended = subprocess.run(program, input=asked, capture_output=True, text=True, check=False)
+    if ended.returncode != 0:
+        raise SourceError(f"{spec.uri}: {ended.stderr.strip()[-500:] or 'indexing it was killed'}")
+    files, notices = [], []
+    names: list[str] | None = None
+    for path, answer in zip(paths, json.loads(ended.stdout), strict=True):
+        if "problem" in answer:
+            notices.append(Notice(str(path), answer["problem"]))
+        elif names is not None and answer["names"] != names:
+            raise SourceError(f"{path}: its columns {answer['names']} are not those of the files before it: {names}")
+        else:
+            names = answer["names"]
+            files.append((path, answer["rows"]))
+    if names is None:
+        raise SourceError(f"{spec.uri}: no Parquet file in it can be read: {notices[0].words}")
+    data = _column(spec.data, DATA, names, spec.uri, field="data")
+    return Parquet(files, data=data, label=_label(spec, names), notices=notices)
+
+
+def _label(spec: SourceSpec, names: list[str]) -> str | None:
+    if spec.label:
+        return _column(spec.label, (), names, spec.uri, field="label")
+    return next((name for name in LABEL if name in names), None)
+
+
+def _column(wanted: str | None, usual: tuple[str, ...], names: list[str], uri: str, *, field: str) -> str:
+    found = next((name for name in ((wanted,) if wanted else usual) if name in names), None)
+    if found is None:
+        missing = f"no column {wanted}" if wanted else f"none of the columns {', '.join(usual)}"
+        raise SourceError(f"{uri}: {missing}; write source.{field} with one of {', '.join(names)}")
+    return found
+
+
+def index() -> None:
+    """Body of the indexing process: paths on the standard input, columns and row counts on the standard output."""
+    import pyarrow.parquet
+
+    answers: list[dict[str, Any]] = []
+    for path in json.load(sys.stdin):
+        try:
+            with pyarrow.parquet.ParquetFile(path) as file:
+                meta = file.metadata
+                rows = [meta.row_group(number).num_rows for number in range(meta.num_row_groups)]
+                answers.append({"names": file.schema_arrow.names, "rows": rows})
+        except (OSError, ValueError) as error:
+            answers.append({"problem": f"{error}"[:300]})
+    json.dump(answers, sys.stdout)

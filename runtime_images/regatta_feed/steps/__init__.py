@@ -1,0 +1,117 @@
+"""Steps of a pipeline: one class each, one line each in the table below.
+
+What a step takes is checked against what the one before it gives when the pipeline is read, so that a wrong order is
+told before any data is.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from regatta_feed.errors import SpecError
+from regatta_feed.params import Params
+from regatta_feed.steps.base import Item, Kind, Step
+from regatta_feed.steps.colour import ColorJitter
+from regatta_feed.steps.decode import DecodeImage
+from regatta_feed.steps.geometry import (
+    CenterCrop,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    RandomRotation,
+    RandomVerticalFlip,
+    Resize,
+)
+from regatta_feed.steps.user import Python
+from regatta_feed.steps.values import Cast, ClassIndex, Layout, Normalize, OneHot, Scale
+
+__all__ = ["NOT_YET", "STEPS", "Item", "Kind", "Step", "read_steps"]
+
+STEPS: Final[dict[str, type[Step]]] = {
+    step.name: step
+    for step in (
+        DecodeImage,
+        Resize,
+        CenterCrop,
+        RandomResizedCrop,
+        RandomHorizontalFlip,
+        RandomVerticalFlip,
+        RandomRotation,
+        ColorJitter,
+        Normalize,
+        Scale,
+        Cast,
+        Layout,
+        ClassIndex,
+        OneHot,
+        Python,
+    )
+}
+NOT_YET: Final = (
+    "tokenize",
+    "pack",
+    "pad",
+    "resample",
+    "mono",
+    "spectrogram",
+    "mel",
+    "log",
+    "fixedLength",
+    "mixUp",
+    "cutMix",
+)
+_BEGINS_WITH: Final = {"ImageFolder": Kind.ENCODED, "Text": Kind.TEXT}
+_ACCEPTED: Final = {
+    Kind.ENCODED: {Kind.ENCODED, Kind.ANY},
+    Kind.IMAGE: {Kind.IMAGE, Kind.ANY},
+    Kind.NUMBERS: {Kind.IMAGE, Kind.NUMBERS, Kind.ANY},
+    Kind.ANY: set(Kind),
+}
+
+
+def read_steps(raw: Sequence[Any], *, path: str, source: str) -> tuple[Step, ...]:
+    """The steps as the user wrote them; raises SpecError with the path of what is wrong."""
+    kind = _BEGINS_WITH.get(source, Kind.ANY)
+    steps = []
+    for number, each in enumerate(raw):
+        here = f"{path}[{number}]"
+        if isinstance(each, str):
+            each = {each: {}}
+        if not isinstance(each, Mapping) or len(each) != 1:
+            raise SpecError(here, "must be an object with one key, the step's name, such as {scale: {}}")
+        name, value = next(iter(each.items()))
+        params = Params(value, f"{here}.{name}")
+        step = _known(str(name), here).read(params)
+        params.close()
+        if step.takes is not None:
+            if kind not in _ACCEPTED[step.takes]:
+                raise SpecError(
+                    here, f"{name} takes {step.takes.value}, and here it would get {kind.value}{_advice(kind)}"
+                )
+            kind = step.gives(kind)
+        steps.append(step)
+    if kind in (Kind.ENCODED, Kind.TEXT):
+        needed = "decodeImage" if kind is Kind.ENCODED else "a step python that makes numbers of the text"
+        raise SpecError(path, f"the batches would hold {kind.value}; add {needed}")
+    return tuple(steps)
+
+
+def _known(name: str, path: str) -> type[Step]:
+    if name in NOT_YET:
+        raise SpecError(f"{path}.{name}", "not available yet; do it in a step python, or in the program")
+    if name not in STEPS:
+        near = difflib.get_close_matches(name, STEPS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(STEPS)}"
+        raise SpecError(f"{path}.{name}", f"no such step; {hint}")
+    return STEPS[name]
+
+
+def _advice(kind: Kind) -> str:
+    match kind:
+        case Kind.ENCODED:
+            return "; put decodeImage before it"
+        case Kind.NUMBERS:
+            return "; put it before normalize, scale and cast"
+        case _:
+            return ""

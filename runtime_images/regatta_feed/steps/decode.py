@@ -1,0 +1,132 @@
+"""decodeImage: from the bytes of a file to pixels, at the size at which the next step wants them.
+
+The step itself reads the header only. Whoever needs pixels says how many: a photograph of 2000 pixels that becomes
+one of 224 is decoded at an eighth, a quarter or half of its size, which costs a fraction of the time.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Self
+
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))  # before the import: it is read once
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from regatta_feed.draws import Draws
+from regatta_feed.errors import DamagedError, StepError
+from regatta_feed.params import Params
+from regatta_feed.steps.base import Item, Kind
+
+__all__ = ["PIXEL_LIMIT", "DecodeImage", "Encoded", "Image", "pixels", "size_of"]
+
+cv2.setNumThreads(1)  # the feed's processes are its parallelism, and OpenCV's threads do not live through a fork
+
+PIXEL_LIMIT: Final = 1 << 27
+"""134 million, half a gigabyte as RGB with what decoding needs: more is a bomb, or for a special program."""
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(slots=True)
+class Encoded:
+    """An image that is not decoded yet."""
+
+    data: bytes
+    height: int
+    width: int
+    channels: int
+    jpeg: bool
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeImage:
+    """Decode JPEG, PNG, WebP, BMP, TIFF and PNM; what else the file holds (orientation, alpha) is left alone."""
+
+    name: ClassVar = "decodeImage"
+    takes: ClassVar = Kind.ENCODED
+    random: ClassVar = False
+    channels: int
+
+    @classmethod
+    def read(cls, params: Params) -> Self:
+        channels = params.integer("channels", 3, low=1, high=3)
+        if channels == 2:
+            raise params.fail("channels", "must be 1 (grey) or 3 (RGB)")
+        return cls(channels)
+
+    def gives(self, kind: Kind) -> Kind:
+        return Kind.IMAGE
+
+    def apply(self, item: Item, draws: Draws) -> None:
+        data = item.value
+        if not isinstance(data, bytes):
+            raise StepError(f"{item.name}: decodeImage wants the bytes of a file, not {type(data).__name__}")
+        if data[:2] == b"\xff\xd8":
+            try:
+                height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+            except ValueError as error:
+                raise DamagedError("decode", f"{item.name}: {error}") from error
+            _bound(height, width, item.name)
+            item.value = Encoded(data, height, width, self.channels, space not in ("CMYK", "YCCK"), item.name)
+        else:
+            item.value = _decoded_by_opencv(data, self.channels, item.name)
+
+
+def size_of(image: Encoded | Image) -> tuple[int, int]:
+    """Height and width of the image as it is stored."""
+    if isinstance(image, Encoded):
+        return image.height, image.width
+    return image.shape[0], image.shape[1]
+
+
+def pixels(image: Any, *, shrink: float = 1.0) -> Image:
+    """The pixels; with shrink, those of the image at no less than 1/shrink of its size, whatever is cheapest."""
+    if not isinstance(image, Encoded):
+        return _checked(image)
+    if not image.jpeg:
+        return _decoded_by_opencv(image.data, image.channels, image.name)
+    # Halves only: the decoder has fast code for them, and three eighths take longer than a half.
+    by = 1 << min(3, int(math.log2(max(1.0, shrink))))
+    height, width = (-(-side // by) for side in (image.height, image.width)) if by > 1 else (0, 0)
+    space = "RGB" if image.channels == 3 else "GRAY"
+    wanted = {"min_height": height, "min_width": width, "min_factor": 2}
+    try:
+        try:
+            return simplejpeg.decode_jpeg(image.data, space, **wanted)
+        except ValueError as error:
+            # Extra bytes between two markers are common in old data sets and harm no pixel; a missing end does.
+            if "extraneous" not in str(error):
+                raise
+            return simplejpeg.decode_jpeg(image.data, space, **wanted, strict=False)
+    except ValueError as error:
+        raise DamagedError("decode", f"{image.name}: {error}") from error
+
+
+def _checked(image: Any) -> Image:
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] in (1, 3):
+        return image
+    what = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+    raise StepError(f"this step wants an image: uint8 of shape (height, width, 1 or 3), not {what}")
+
+
+def _bound(height: int, width: int, name: str) -> None:
+    if height * width > PIXEL_LIMIT:
+        raise DamagedError("too_large", f"{name}: {width}x{height} pixels are more than {PIXEL_LIMIT}")
+
+
+def _decoded_by_opencv(data: bytes, channels: int, name: str) -> Image:
+    colour = cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), colour | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise DamagedError("decode", f"{name}: {str(error).splitlines()[0][:200]}") from error
+    if image is None:
+        raise DamagedError("decode", f"{name}: not an image of a known format, or damaged")
+    return image if channels == 3 else image[..., np.newaxis]

@@ -1,0 +1,70 @@
+"""The feed as a tf.data.Dataset.
+
+Batches become tensors by DLPack, which copies nothing; what a Dataset does with its elements afterwards (batching
+anew, distribution to devices) is its own. `Dataset.from_generator` would copy nothing either, but it gives arrays back
+late: only when the next one is asked for, for which there may be no room any more.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, List, Optional, Tuple
+
+from regatta_runtime.data.arrays import numpy_arrays
+from regatta_runtime.data.batches import Batches
+
+
+def dataset(*, feed: Optional[str], queue: Optional[int], epoch: Optional[int], step: Optional[int]) -> Any:
+    """One epoch each time it is gone through, with a known number of batches where it begins with a whole one."""
+    import tensorflow as tf  # type: ignore
+
+    batches = Batches(numpy_arrays, layout="NHWC", feed=feed, queue=queue, epoch=epoch, step=step, patient=True)
+    facts = batches.facts
+    fields = facts["fields"]
+    types = [getattr(tf, field["dtype"]) for field in fields]
+    shapes = [[_first_dimension(facts), *field["shape"]] for field in fields]
+    epochs = _Epochs(batches)
+
+    def begin() -> Any:
+        return epochs.begin()
+
+    def fetch() -> List[Any]:
+        return [tf.experimental.dlpack.from_dlpack(array.__dlpack__()) for array in epochs.next()]
+
+    def one_epoch(_: Any) -> Any:
+        start = tf.py_function(begin, [], tf.int64)
+        return tf.data.Dataset.range(tf.reshape(start, []), len(batches))
+
+    def element(_: Any) -> Any:
+        tensors = tf.py_function(fetch, [], types)
+        for number, tensor in enumerate(tensors):
+            tensor.set_shape(shapes[number])
+        return tuple(tensors) if len(tensors) > 1 else tensors[0]
+
+    result = tf.data.Dataset.from_tensors(0).flat_map(one_epoch).map(element)
+    return result if step else result.apply(tf.data.experimental.assert_cardinality(len(batches)))
+
+
+class _Epochs:
+    """The epoch that a Dataset is at; a new iterator of the Dataset begins the next one."""
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+        self._stream: Optional[Iterator[Tuple[Any, ...]]] = None
+
+    def begin(self) -> int:
+        if self._stream is not None:
+            self._stream.close()  # type: ignore  # of an iterator that was left early
+        self._stream = iter(self._batches)
+        return self._batches.step
+
+    def next(self) -> Tuple[Any, ...]:
+        if self._stream is None:
+            raise RuntimeError("the Dataset's iterator has not begun")
+        return next(self._stream)
+
+
+def _first_dimension(facts: Any) -> Optional[int]:
+    """Samples in each batch; None where some are smaller or larger than the others."""
+    full, _ = divmod(facts["samples"], facts["batchSize"] * facts["world"])
+    even = facts["largest"] == facts["batchSize"] and facts["steps"] == full
+    return int(facts["batchSize"]) if even else None
