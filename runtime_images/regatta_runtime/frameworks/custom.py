@@ -8,5 +8,6 @@ from regatta_runtime.frameworks.place import Place, ranks
 
 
 def environment(place: Place) -> Dict[str, str]:
-    """RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT."""
-    return ranks(place)
+    """RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT; the pod's own number in GROUP_RANK."""
+    group = {"GROUP_RANK": str(place.config.worker), "GROUP_WORLD_SIZE": str(place.config.workers)}
+    return {**ranks(place), **group}

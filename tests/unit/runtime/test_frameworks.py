@@ -62,7 +62,7 @@ def test_custom_processes_find_the_common_numbers_and_nothing_of_torch(crew: Cre
         "LOCAL_WORLD_SIZE": "1",
     }
     assert mine["MASTER_ADDR"]
-    assert mine["REGATTA_WORKER"] == "1"
+    assert (mine["REGATTA_WORKER"], mine["GROUP_RANK"], mine["GROUP_WORLD_SIZE"]) == ("1", "1", "2")
     assert not [name for name in mine if "TORCH" in name]
 
 
