@@ -7,6 +7,7 @@ index is made in a process of its own.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from bisect import bisect_right
@@ -109,7 +110,9 @@ def open_parquet(spec: SourceSpec) -> Parquet:
     paths = listed(spec.uri, (".parquet",))
     program = [sys.executable, "-c", "from regatta_feed.sources.parquet import index; index()"]
     asked = json.dumps([str(path) for path in paths])
-    ended = subprocess.run(program, input=asked, capture_output=True, text=True, check=False)
+    # It has to find what we are, wherever we were found.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    ended = subprocess.run(program, input=asked, capture_output=True, text=True, check=False, env=environment)
     if ended.returncode != 0:
         raise SourceError(f"{spec.uri}: {ended.stderr.strip()[-500:] or 'indexing it was killed'}")
     files, notices = [], []
