@@ -203,8 +203,11 @@ def _settled(told: CrewWords, before: CrewWords | None) -> CrewWords:
     """The words with the progress known before, where the training stands where it stood.
 
     The remaining time drifts by itself and says nothing new, nor does the moment of a step when read once more.
-    Progress without steps has no age; it is as old as our knowledge of it.
+    Progress without steps has no age; it is as old as our knowledge of it. A pace that hardly differs stays as well, so
+    that one which drifts slowly is news in the end.
     """
+    if before is not None and not has_changed(before.pace, told.pace):
+        told = replace(told, pace=before.pace)
     old, new = before.progress if before is not None else None, told.progress
     if new is None:
         return told

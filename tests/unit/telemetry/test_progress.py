@@ -195,6 +195,14 @@ async def test_whatever_happens_in_the_crew_is_news(trainer: Trainer, news: dict
     assert read.changed == [KEY, KEY]
 
 
+async def test_a_pace_that_drifts_slowly_is_news_in_the_end(trainer: Trainer) -> None:
+    read = Round(trainer)
+    for step_seconds in (1.0, 1.03, 1.06, 1.09):
+        trainer.answer = trainer.step(1, pace={"stepSeconds": step_seconds})
+        await read()
+    assert read.changed == [KEY, KEY]
+
+
 async def test_an_answer_without_news_is_remembered_and_told_to_nobody(trainer: Trainer) -> None:
     read = Round(trainer)
     await read()
