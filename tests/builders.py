@@ -19,6 +19,7 @@ UID = "0b5cbb5f-1f5a-4b6c-9d6e-1b9a8f0b4c55"
 INSTALLATION = Installation(
     runtime_image="example.test/runtime:1",
     operator_image="example.test/operator:1",
+    feed_image="example.test/feed:1",
     framework_images={
         "PyTorch": "example.test/pytorch:1",
         "TensorFlow": "example.test/tensorflow:1",

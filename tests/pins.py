@@ -49,6 +49,7 @@ def main() -> None:
     pin("constraints.txt", source="pyproject.toml", options=("--extra", "dev"))
     pin(f"{IMAGES}/operator/requirements.txt", source="pyproject.toml", options=("--extra", "operator"))
     pin(f"{IMAGES}/operator/requirements-build.txt", source=f"{IMAGES}/operator/requirements-build.in")
+    pin(f"{IMAGES}/feed/requirements.txt", source=f"{IMAGES}/feed/requirements.in")
     wanted = f"{IMAGES}/pytorch/requirements.in"
     pin(f"{IMAGES}/pytorch/requirements.txt", source=wanted)
     pin(f"{IMAGES}/pytorch/requirements-cpu.txt", source=wanted, without=CUDA)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from regatta_feed.cache import DecodedCache
-from regatta_feed.errors import FeedError, SpecError
+from regatta_feed.errors import FeedError, OutOfMemoryError, SpecError
 from regatta_feed.measure import measure
 from regatta_feed.memory import keep_freed_memory
 from regatta_feed.order import Order
@@ -32,11 +33,13 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the feed; 0: done, 1: it could not go on, 2: called wrongly or a wrong pipeline."""
+    """Run the feed; 0: done, 1: it could not go on, 2: called wrongly or a wrong pipeline, 3: no memory."""
     options = _parser().parse_args(arguments)
+    if options.worker is not None:
+        options.first_rank = options.worker * options.queues
     keep_freed_memory()
     try:
-        spec = read_spec(_parsed(options.spec))
+        spec = read_spec(_document(options))
         pipeline = _pipeline(spec, options)
         if options.preview:
             print(preview(pipeline, options.preview))
@@ -49,8 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _folder(options.folder) as folder:
             _serve(pipeline, _settings(spec, options, folder), layout=options.layout)
     except SpecError as error:
-        print(f"regatta-feed: {options.spec}: {error}", file=sys.stderr)
+        file = f"{options.spec}: " if options.spec else ""
+        print(f"regatta-feed: {file}{error}", file=sys.stderr)
         return 2
+    except OutOfMemoryError as error:
+        print(f"regatta-feed: {error}", file=sys.stderr)
+        return 3
     except FeedError as error:
         print(f"regatta-feed: {error}", file=sys.stderr)
         return 1
@@ -62,13 +69,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="regatta feed", description="Run a preprocessing pipeline on this machine.")
     add = parser.add_argument
-    add("--spec", required=True, metavar="FILE", help="the pipeline, as YAML or JSON; a TrainingJob's manifest will do")
+    spec = parser.add_mutually_exclusive_group(required=True)
+    spec.add_argument("--spec", metavar="FILE", help="the pipeline, as YAML or JSON; a TrainingJob's manifest will do")
+    spec.add_argument("--spec-variable", metavar="NAME", help="or the environment variable that holds it")
     add("--folder", metavar="DIR", help="where the feed meets the training processes (default: a new one)")
     add("--queues", type=_count, default=1, metavar="N", help="training processes of this machine (default 1)")
     add(
         "--world", type=_count, metavar="N", help="training processes of the whole job (default: those of this machine)"
     )
     add("--first-rank", type=int, default=0, metavar="N", help="rank of this machine's first training process")
+    add("--worker", type=int, metavar="N", help="or this machine's number, where all have as many training processes")
     add("--processes", type=_count, metavar="N", help="processes that work (default: one for each CPU)")
     add("--slots", type=_count, default=4, metavar="N", help="batches in memory for each training process (default 4)")
     add("--epochs", type=_count, metavar="N", help="instead of what the pipeline says")
@@ -87,6 +97,15 @@ def _count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return number
+
+
+def _document(options: argparse.Namespace) -> object:
+    if options.spec is not None:
+        return _parsed(options.spec)
+    try:
+        return json.loads(os.environ[options.spec_variable])
+    except (KeyError, ValueError) as error:
+        raise FeedError(f"the variable {options.spec_variable} holds no JSON: {error}") from error
 
 
 def _parsed(file: str) -> object:

@@ -4,12 +4,13 @@ FeedError
   SpecError       the pipeline is not what it must be; names the field
   SourceError     the data as a whole cannot be read
   DamagedError    one sample cannot be used; it is counted and replaced by another
+  OutOfMemoryError  the kernel killed a worker for the sidecar's memory limit
   StepError       a step fails for a reason that is not the sample's, such as the user's own function
 """
 
 from __future__ import annotations
 
-__all__ = ["DamagedError", "FeedError", "SourceError", "SpecError", "StepError"]
+__all__ = ["DamagedError", "FeedError", "OutOfMemoryError", "SourceError", "SpecError", "StepError"]
 
 
 class FeedError(Exception):
@@ -38,3 +39,7 @@ class DamagedError(FeedError):
 
 class StepError(FeedError):
     """A step cannot do its work with any sample."""
+
+
+class OutOfMemoryError(FeedError):
+    """The kernel killed a worker, because the container may use no more memory."""

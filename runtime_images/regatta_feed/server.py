@@ -22,13 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from regatta_feed.errors import FeedError
+from regatta_feed.errors import FeedError, OutOfMemoryError
 from regatta_feed.memory import keep_freed_memory
 from regatta_feed.metrics import Counts, exposition, http_answer
 from regatta_feed.pipeline import Damage, Pipeline, Schema
 from regatta_feed.queues import Batch, Queue
 from regatta_feed.ring import Ring, slots_of
 from regatta_feed.worker import Answer, Task, Worker, start
+from regatta_runtime import oom
 from regatta_runtime.data import protocol
 
 __all__ = ["Server", "Settings"]
@@ -109,6 +110,7 @@ class Server:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._metrics: socket.socket | None = None
         self._wake = socket.socketpair()
+        self._kills = oom.kills()
         self._limit = -(-len(pipeline.source) // 100)
 
     # Life
@@ -307,6 +309,8 @@ class Server:
         status = worker.kill()
         self.counts.worker_deaths += 1
         how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit code {os.WEXITSTATUS(status)}"
+        if how == "signal 9" and oom.kills() > self._kills:
+            raise OutOfMemoryError("the memory limit was reached and a worker killed for it; raise the limit")
         first = next(iter(worker.tasks.values()), None)
         if first is not None:  # the one that it was at
             self._deaths[first.number] = self._deaths.get(first.number, 0) + 1

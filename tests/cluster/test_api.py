@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from regatta.api.available import NOT_YET
 from regatta.api.cel import EDITABLE
 from regatta.api.spec import TrainingJobSpec
 from regatta.api.validate import check
@@ -85,6 +84,7 @@ CHANGES: Mapping[str, Any] = {
     "resources": {"requests": {"cpu": "2"}},
     "podTemplate": {"metadata": {"labels": {"other": "yes"}}},
     "checkpoint": {"volume": {"emptyDir": {}}},
+    "preprocessing": {"source": {"uri": "/data", "format": "ImageFolder"}, "batchSize": 8},
     "scheduling": {"schedulerName": "other"},
 }
 EDITS: Mapping[str, Any] = {
@@ -119,8 +119,8 @@ def test_a_started_job_takes_over_what_may_change(place: Playground, started: st
 
 
 def test_the_tables_of_changes_leave_no_available_field_out() -> None:
-    unavailable = {entry.path for entry in NOT_YET} | {"compile"}
+    # compile: refused with this framework, whenever it is written.
     fields = {str(field.alias) for field in TrainingJobSpec.model_fields.values()}
 
-    assert set(CHANGES) == fields - set(EDITABLE) - unavailable
-    assert set(EDITS) == set(EDITABLE) - unavailable
+    assert set(CHANGES) == fields - set(EDITABLE) - {"compile"}
+    assert set(EDITS) == set(EDITABLE)

@@ -81,9 +81,9 @@ REFUSED = [
         message=("command",),
     ),
     Refused(
-        title="a field that is not there yet",
+        title="data that is nowhere",
         job=job("early").command(*SAYS).set(preprocessing={"batchSize": 8}),
-        message=("preprocessing", "not available yet"),
+        message=("spec.preprocessing.source", "Required value"),
     ),
 ]
 

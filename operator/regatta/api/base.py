@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer, model_validator
 from pydantic.alias_generators import to_camel
 
-__all__ = ["SpecModel", "StatusModel", "Time", "format_time"]
+__all__ = ["SpecModel", "StatusModel", "Time", "format_time", "map_by"]
 
 
 def format_time(moment: datetime) -> str:
@@ -22,6 +22,11 @@ def _to_seconds(moment: datetime) -> datetime:
 
 Time = Annotated[AwareDatetime, AfterValidator(_to_seconds), PlainSerializer(format_time, return_type=str)]
 """A moment in UTC, cut to whole seconds as metav1.Time is, so that a value equals itself after a round trip."""
+
+
+def map_by(key: str) -> dict[str, Any]:
+    """A list whose elements are told apart by one of their fields, for server-side apply and against doubles."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
 
 
 class SpecModel(BaseModel):

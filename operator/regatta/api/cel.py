@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from regatta.api import reserved
 from regatta.api import rules as python
-from regatta.api.available import NOT_YET
+from regatta.api.feeding import WITHOUT_RUNTIME
 from regatta.api.spec import TrainingJobSpec
 
 __all__ = ["EDITABLE", "Rule", "rules"]
@@ -49,8 +49,6 @@ class Rule:
 def rules() -> Iterator[Rule]:
     """All rules, in the order in which the server reports them."""
     yield from _OF_THE_JOB
-    for entry in NOT_YET:
-        yield Rule(at=f"spec.{entry.path}", rule=entry.rule, message=entry.message)
     yield _immutable()
 
 
@@ -163,6 +161,33 @@ _OF_THE_JOB: Final = (
         message="needs the runtime, which sees the program's steps; leave it out, or leave out runtime: Off",
     ),
     Rule(
+        at="spec",
+        field="preprocessing",
+        rule="!has(self.preprocessing) || self.runtime != 'Off'",
+        message=WITHOUT_RUNTIME,
+    ),
+    Rule(
+        at="spec.preprocessing.source.uri",
+        rule="(self.startsWith('/') && self.size() > 1) || self.matches('^[a-z][a-z0-9+.-]*://.+$')",
+        message="write an absolute path such as /data/train, or a URI such as s3://bucket/train",
+    ),
+    Rule(
+        at="spec.preprocessing.source",
+        field="mountPath",
+        rule="!has(self.mountPath) || has(self.volume)",
+        message="is where the sidecar sees source.volume, and there is none",
+    ),
+    Rule(
+        at="spec.preprocessing.cacheSize",
+        rule="isQuantity(self)",
+        message="write a quantity, such as 20Gi",
+    ),
+    Rule(
+        at="spec.preprocessing.bufferMemory",
+        rule="isQuantity(self)",
+        message="write a quantity, such as 512Mi",
+    ),
+    Rule(
         at="spec.gpuResource",
         rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$')",
         message="an extended resource is called DOMAIN/NAME, such as nvidia.com/gpu",
@@ -190,7 +215,7 @@ _OF_THE_JOB: Final = (
         at="spec.checkpoint",
         field="path",
         rule=_FREE_PATHS.format(field="path"),
-        message=f"{' and '.join(reserved.RESERVED_PATHS)} belong to Regatta; choose another path, such as /checkpoints",
+        message=f"{', '.join(reserved.RESERVED_PATHS)} belong to Regatta; choose another path, such as /checkpoints",
     ),
     Rule(
         at="spec.env[]",
@@ -221,7 +246,7 @@ _OF_THE_JOB: Final = (
         at="spec.volumeMounts[]",
         field="mountPath",
         rule=_FREE_PATHS.format(field="mountPath"),
-        message=f"{' and '.join(reserved.RESERVED_PATHS)} belong to Regatta; choose another path, such as /data",
+        message=f"{', '.join(reserved.RESERVED_PATHS)} belong to Regatta; choose another path, such as /data",
     ),
     Rule(
         at="spec.restart.rules[]",

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from pydantic import WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 __all__ = [
+    "PIPELINE_STEPS",
     "VOLUME_SOURCES",
     "Affinity",
     "EnvFromSource",
     "EnvVar",
     "PipelineStep",
     "PodTemplate",
+    "Quantity",
     "Resources",
-    "Shuffle",
     "Toleration",
     "Volume",
     "VolumeMount",
@@ -106,8 +107,47 @@ VolumeMount = Annotated[
 VolumeSource = Annotated[dict[str, Any], WithJsonSchema({**_OPEN, "properties": _SOURCES})]
 Toleration = Annotated[dict[str, Any], WithJsonSchema(_OPEN)]
 Affinity = Annotated[dict[str, Any], WithJsonSchema(_OPEN)]
-PipelineStep = Annotated[dict[str, Any], WithJsonSchema(_OPEN)]
-Shuffle = Annotated[dict[str, Any], WithJsonSchema(_OPEN)]
+PIPELINE_STEPS: Final = {
+    "decodeImage": "Decode an image: {channels: 3 or 1}.",
+    "resize": "Resize to {size: shorter side, or [height, width]}.",
+    "centerCrop": "Cut out the middle: {size}.",
+    "randomResizedCrop": "Cut out a random part and resize it: {size, scale, ratio}.",
+    "randomHorizontalFlip": "Mirror with a probability: {p}.",
+    "randomVerticalFlip": "Turn upside down with a probability: {p}.",
+    "randomRotation": "Rotate by a random angle: {degrees}.",
+    "colorJitter": "Change colours at random: {brightness, contrast, saturation, hue}.",
+    "normalize": "Subtract a mean and divide by a deviation: {mean, std}.",
+    "scale": "Bytes to numbers of 0 to 1: {}.",
+    "cast": "Change the type: {dtype}.",
+    "layout": "Order of the dimensions: {order: NCHW or NHWC}.",
+    "classIndex": "The label as a number: {}.",
+    "oneHot": "The label as a vector: {classes}.",
+    "tokenize": "Text to numbers: {file: tokenizer.json}.",
+    "pack": "Join texts to one length: {length}.",
+    "pad": "Fill texts up to one length: {length, value}.",
+    "resample": "Change the sample rate of audio: {rate}.",
+    "mono": "The mean of all channels: {}.",
+    "spectrogram": "Spectrogram of audio.",
+    "mel": "Mel bands of a spectrogram.",
+    "log": "Logarithm.",
+    "fixedLength": "Cut or fill audio to one length.",
+    "mixUp": "Mix pairs of samples: {alpha}.",
+    "cutMix": "Put a part of one image into another: {alpha}.",
+    "python": "A function of your own: {module, function}.",
+}
+"""The steps of a pipeline; a test holds the names equal to the feed's own."""
+PipelineStep = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 1,
+            "properties": {name: {**_OPEN, "description": words} for name, words in PIPELINE_STEPS.items()},
+        }
+    ),
+]
+Quantity = Annotated[str, Field(min_length=1, max_length=32)]
 Resources = Annotated[
     dict[str, Any],
     WithJsonSchema(

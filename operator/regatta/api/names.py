@@ -12,6 +12,7 @@ from typing import Final
 
 __all__ = [
     "API_VERSION",
+    "FEED",
     "GROUP",
     "KIND",
     "LABEL_ATTEMPT",
@@ -49,6 +50,8 @@ MANAGED_BY: Final = "regatta"
 
 TRAINER: Final = "trainer"
 """Name of the container that runs the user's program."""
+FEED: Final = "feed"
+"""Name of the sidecar that prepares its data."""
 
 MAX_LABEL: Final = 63
 """Longest DNS label, host name and Kubernetes label value."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from regatta.api import names
+
 __all__ = [
+    "FEED_PATH",
     "RESERVED_CONTAINERS",
     "RESERVED_PATHS",
     "RESERVED_PREFIX",
@@ -19,14 +22,16 @@ __all__ = [
 ]
 
 RUNTIME_PATH: Final = "/regatta"
+FEED_PATH: Final = "/regatta-feed"
+"""Where the training container meets its feed."""
 WORKSPACE_PATH: Final = "/workspace"
 SHARED_MEMORY_PATH: Final = "/dev/shm"  # noqa: S108 - the mount point, not a temporary file
 
 RESERVED_PREFIX: Final = "regatta-"
 """Beginning of the names of our own volumes and init containers."""
 RESERVED_VOLUMES: Final = ("dshm",)
-RESERVED_CONTAINERS: Final = ("feed",)
-RESERVED_PATHS: Final = (RUNTIME_PATH, SHARED_MEMORY_PATH)
+RESERVED_CONTAINERS: Final = (names.FEED,)
+RESERVED_PATHS: Final = (RUNTIME_PATH, FEED_PATH, SHARED_MEMORY_PATH)
 
 VARIABLE_PREFIXES: Final = ("REGATTA_", "TORCHELASTIC_", "PET_")
 SETTABLE_VARIABLES: Final = (

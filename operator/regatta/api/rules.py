@@ -18,9 +18,11 @@ __all__ = [
     "LAUNCHED",
     "LAUNCHED_HOROVOD",
     "MAX_INLINE_BYTES",
+    "NO_SPACE",
     "ONE_PROCESS",
     "OTHER_BACKEND",
     "mount_problems",
+    "path_problems",
     "resource_problems",
     "variable_problems",
     "violations",
@@ -45,6 +47,7 @@ COMPILE: Final = (
     "needs framework TensorFlow, or Keras on it, where XLA takes over without a change of the code; leave it out, and "
     "compile in the program itself: model = torch.compile(model), in Keras model.compile(..., jit_compile=True)"
 )
+NO_SPACE: Final = "an image's name holds no space; write one such as registry.example.com/app:1.0"
 
 MAX_INLINE_BYTES: Final = 900_000
 """A ConfigMap holds 1 MiB, its own names and metadata included."""
@@ -96,7 +99,7 @@ def _program(spec: TrainingJobSpec) -> Iterator[Problem]:
     if spec.framework is Framework.CUSTOM and spec.image is None:
         yield Problem("spec.image", "required with framework Custom: no default image belongs to it")
     if spec.image is not None and re.search(r"\s", spec.image):
-        yield Problem("spec.image", "an image's name holds no space; write one such as registry.example.com/app:1.0")
+        yield Problem("spec.image", NO_SPACE)
     if spec.keras_backend is not None and spec.framework is not Framework.KERAS:
         yield Problem("spec.kerasBackend", "belongs to framework Keras; leave it out")
     if spec.framework is Framework.KERAS:
@@ -147,7 +150,7 @@ def _source(source: Source) -> Iterator[Problem]:
 
 
 def _checkpoint(checkpoint: Checkpoint, *, sourced: bool) -> Iterator[Problem]:
-    yield from _path_problems(checkpoint.path, path="spec.checkpoint.path", example="/checkpoints")
+    yield from path_problems(checkpoint.path, path="spec.checkpoint.path", example="/checkpoints")
     if sourced and f"{_normal(checkpoint.path)}/".startswith(f"{reserved.WORKSPACE_PATH}/"):
         yield Problem("spec.checkpoint.path", f"{reserved.WORKSPACE_PATH} is read-only, because spec.source fills it")
     if "name" in checkpoint.volume:
@@ -216,7 +219,7 @@ def mount_problems(
         if not isinstance(place, str):
             yield Problem(where, "required: an absolute path, such as /data")
             continue
-        yield from _path_problems(place, path=where, example="/data", trainer=trainer)
+        yield from path_problems(place, path=where, example="/data", trainer=trainer)
         normal = _normal(place)
         if normal in used:
             yield Problem(where, f"{place} is used by {used[normal]} already; choose another path")
@@ -225,7 +228,8 @@ def mount_problems(
         used[normal] = join(path, index)
 
 
-def _path_problems(place: str, *, path: str, example: str, trainer: bool = True) -> Iterator[Problem]:
+def path_problems(place: str, *, path: str, example: str, trainer: bool = True) -> Iterator[Problem]:
+    """What is wrong with an absolute path of a container; outside of the training container all are free."""
     if not place.startswith("/") or _normal(place) == "/" or ".." in place.split("/") or ":" in place:
         yield Problem(path, f"write an absolute path without '..' and ':', such as {example}")
     elif trainer and (owned := reserved.reserved_path(_normal(place))) is not None:

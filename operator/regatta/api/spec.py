@@ -12,7 +12,8 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from regatta.api import core
-from regatta.api.base import SpecModel
+from regatta.api.base import SpecModel, map_by
+from regatta.api.preprocessing import Preprocessing
 from regatta.api.status import FAILURE_CAUSES, Cause
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "Framework",
     "Gang",
     "KerasBackend",
-    "Preprocessing",
     "Restart",
     "RestartRule",
     "Runtime",
@@ -53,11 +53,6 @@ def _of_an_attempt(cause: Cause) -> Cause:
 FailureCause = Annotated[
     Cause, AfterValidator(_of_an_attempt), WithJsonSchema({"type": "string", "enum": [str(c) for c in FAILURE_CAUSES]})
 ]
-
-
-def _map_by(key: str) -> dict[str, Any]:
-    """A list whose elements are told apart by one of their fields, for server-side apply and against doubles."""
-    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
 
 
 class Framework(enum.StrEnum):
@@ -196,38 +191,6 @@ class Deadlines(SpecModel):
     )
 
 
-class PreprocessingSource(SpecModel):
-    """Where the samples come from."""
-
-    uri: Annotated[str, Field(max_length=2048)] | None = Field(
-        default=None, description="Where the data lies, such as /data/train."
-    )
-    volume: core.VolumeSource | None = Field(default=None, description="A core/v1 volume source that holds the data.")
-    format: Annotated[str, Field(max_length=64)] | None = Field(
-        default=None, description="ImageFolder, WebDataset, TFRecord, Parquet, Text or Audio."
-    )
-
-
-class Preprocessing(SpecModel):
-    """Sidecars that decode, transform, batch and shard the data and hand finished batches to the program."""
-
-    source: PreprocessingSource | None = Field(default=None, description="Where the samples come from.")
-    pipeline: Annotated[list[core.PipelineStep], Field(max_length=64)] = Field(
-        default=[], description="Steps in their order; each is an object with one key, the step's name."
-    )
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
-        default=None, description="Samples in a batch of one training process."
-    )
-    epochs: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = Field(
-        default=None, description="How often the data is gone through; without end when left out."
-    )
-    shuffle: core.Shuffle = Field(default={}, description="Shuffling; the same seed gives the same batches.")
-    drop_last: bool | None = Field(default=None, description="Whether an incomplete last batch is dropped.")
-    resources: core.Resources = Field(
-        default={}, description="Resource requests and limits of the sidecar, as in core/v1."
-    )
-
-
 class TrainingJobSpec(SpecModel):
     """What to train, with what, on how many workers."""
 
@@ -263,7 +226,7 @@ class TrainingJobSpec(SpecModel):
     env: Annotated[list[core.EnvVar], Field(max_length=512)] = Field(
         default=[],
         description="Environment of the training container, as in core/v1.",
-        json_schema_extra=_map_by("name"),
+        json_schema_extra=map_by("name"),
     )
     env_from: Annotated[list[core.EnvFromSource], Field(max_length=64)] = Field(
         default=[], description="ConfigMaps and Secrets whose keys become environment variables, as in core/v1."
@@ -271,12 +234,12 @@ class TrainingJobSpec(SpecModel):
     volumes: Annotated[list[core.Volume], Field(max_length=128)] = Field(
         default=[],
         description="Volumes of every worker pod, as in core/v1.",
-        json_schema_extra=_map_by("name"),
+        json_schema_extra=map_by("name"),
     )
     volume_mounts: Annotated[list[core.VolumeMount], Field(max_length=128)] = Field(
         default=[],
         description="Where the training container sees the volumes, as in core/v1.",
-        json_schema_extra=_map_by("mountPath"),
+        json_schema_extra=map_by("mountPath"),
     )
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] = Field(
         default=1, description="Number of worker pods that train together."

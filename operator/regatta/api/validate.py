@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from regatta.api import names
-from regatta.api.available import unavailable
 from regatta.api.explain import explain
+from regatta.api.feeding import feed_problems
 from regatta.api.problem import Problem
 from regatta.api.rules import violations
 from regatta.api.spec import Framework, TrainingJobSpec
@@ -31,12 +31,11 @@ def check(raw: Mapping[str, Any]) -> tuple[TrainingJobSpec | None, tuple[Problem
         return None, (*problems, Problem("spec", "required: write what to train, at least framework and command"))
     spec, unreadable = _read(given)
     problems += unreadable
-    problems += [Problem(path, message) for path, message in unavailable(given)]
     readable, faulty = (spec, frozenset[str]()) if spec is not None else _readable_part(given, unreadable)
     if readable is not None:
         problems += [
             problem
-            for problem in (*violations(readable), *template_problems(readable))
+            for problem in (*violations(readable), *feed_problems(readable), *template_problems(readable))
             if not any(problem.path == path or problem.path.startswith((f"{path}.", f"{path}[")) for path in faulty)
         ]
     return spec, tuple(problems)

@@ -49,6 +49,7 @@ class Operator:
         return Installation(
             runtime_image=self._setting("RUNTIME_IMAGE"),
             operator_image=self._setting("OPERATOR_IMAGE"),
+            feed_image=self._setting("FEED_IMAGE"),
             framework_images={framework: image for framework, _, image in images if image},
         )
 
@@ -86,6 +87,7 @@ def installed_settings(cluster: Cluster) -> Installation:
     return Installation(
         runtime_image=settings.runtime_image,
         operator_image=settings.operator_image,
+        feed_image=settings.feed_image,
         framework_images=settings.framework_images,
         image_pull_policy=settings.image_pull_policy,
         image_volumes=image_volumes(settings.injection, cluster.get("/version")),

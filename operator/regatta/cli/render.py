@@ -43,6 +43,7 @@ def default_installation() -> Installation:
     return Installation(
         runtime_image=f"regatta/runtime:{regatta.__version__}",
         operator_image=f"regatta/operator:{regatta.__version__}",
+        feed_image=f"regatta/feed:{regatta.__version__}",
         framework_images={
             framework.value: f"regatta/{framework.value.lower()}:{regatta.__version__}"
             for framework in Framework

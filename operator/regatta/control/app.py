@@ -138,6 +138,7 @@ class Operator:
         return Installation(
             runtime_image=settings.runtime_image,
             operator_image=settings.operator_image,
+            feed_image=settings.feed_image,
             framework_images=settings.framework_images,
             image_pull_policy=settings.image_pull_policy,
             image_volumes=volumes,

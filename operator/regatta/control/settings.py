@@ -33,6 +33,7 @@ class Settings:
     """Namespaces to serve; empty for all."""
     runtime_image: str = f"regatta/runtime:{__version__}"
     operator_image: str = f"regatta/operator:{__version__}"
+    feed_image: str = f"regatta/feed:{__version__}"
     framework_images: Mapping[str, str] = field(default_factory=dict)
     image_pull_policy: str = "IfNotPresent"
     injection: str = "Auto"
@@ -109,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     flag("namespaces", "comma-separated namespaces to serve; all when empty", type=_names)
     flag("runtime_image", "image that holds the runtime's files")
     flag("operator_image", "image of the operator, used where the runtime is copied")
+    flag("feed_image", "image of the sidecar that prepares data")
     flag(
         "framework_images",
         "default images by framework: PyTorch=IMAGE,Keras=IMAGE",

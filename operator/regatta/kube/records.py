@@ -13,7 +13,7 @@ from sys import intern
 from typing import Any, Final
 
 from regatta.api import names
-from regatta.plan.model import ContainerFacts, GroupFacts, PodFacts
+from regatta.plan.model import ContainerFacts, GroupFacts, LastEnd, PodFacts
 
 __all__ = ["differs", "group_facts", "is_newer", "pod_facts", "version_number"]
 
@@ -124,6 +124,19 @@ def _container(raw: Mapping[str, Any], *, init: bool) -> ContainerFacts:
         finished_at=_time(terminated.get("finishedAt")),
         termination_message=_text(terminated.get("message")),
         restart_count=restarts if isinstance(restarts, int) else 0,
+        last=_last_end(_map(_map(raw.get("lastState")).get("terminated"))) if init and restarts else None,
+    )
+
+
+def _last_end(terminated: Mapping[str, Any]) -> LastEnd | None:
+    exit_code = terminated.get("exitCode")
+    if not isinstance(exit_code, int):
+        return None
+    return LastEnd(
+        exit_code=exit_code,
+        reason=intern(_text(terminated.get("reason"))),
+        message=_text(terminated.get("message")),
+        at=_time(terminated.get("finishedAt")),
     )
 
 

@@ -13,11 +13,11 @@ from datetime import datetime
 from regatta.api import names
 from regatta.api.spec import TrainingJobSpec
 from regatta.api.status import MAX_FAILURES, Cause, Failure, FailureAction, TrainingJobStatus
-from regatta.plan.causes import Verdict
 from regatta.plan.crew import Crew
 from regatta.plan.model import Job
 from regatta.plan.report import CrewFailure, CrewWords
 from regatta.plan.restart import COUNTED
+from regatta.plan.verdict import Verdict
 
 __all__ = ["with_failure", "with_losses_known", "with_restarts_in_place"]
 

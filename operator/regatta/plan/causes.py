@@ -5,7 +5,6 @@ Exit code 137 alone never means out of memory: every SIGKILL gives it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -14,8 +13,9 @@ from regatta.plan.crew import Crew, has_failed, report_of, trainer_of
 from regatta.plan.model import ContainerFacts, PodFacts
 from regatta.plan.report import CrewReport
 from regatta.plan.starting import CORRECT_COMMAND, cannot_start, is_about_command
+from regatta.plan.verdict import Verdict
 
-__all__ = ["Verdict", "first_failure"]
+__all__ = ["first_failure"]
 
 EXIT_CREW_LOST: Final = 72
 """A launcher that lost its crew through no fault of its own processes."""
@@ -46,20 +46,6 @@ REJECTIONS: Final = ("OutOf", "UnexpectedAdmissionError", "NodeAffinity", "Topol
 
 HOPELESS: Final = frozenset({Cause.CONFIG_ERROR.value, "CommandNotFound", "CommandNotExecutable"})
 """What a launcher reports of a program that the same image and spec would never start: no restart heals it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """The failure that ended an attempt."""
-
-    cause: Cause
-    message: str
-    at: datetime
-    pod: str = ""
-    node: str = ""
-    exit_code: int | None = None
-    symptom: bool = False
-    """Whether this only tells that somebody else of the crew was lost; the culprit may be reported in a moment."""
 
 
 def first_failure(crew: Crew, *, all_created: bool, now: datetime, launched: bool = False) -> Verdict | None:

@@ -27,6 +27,7 @@ __all__ = [
     "GroupFacts",
     "Installation",
     "Job",
+    "LastEnd",
     "Observed",
     "Outcome",
     "Plan",
@@ -51,6 +52,16 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LastEnd:
+    """How a container that the kubelet restarts ended the last time."""
+
+    exit_code: int
+    reason: str = ""
+    message: str = ""
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerFacts:
     """State of one container (init containers and sidecars included), reduced to what decisions need."""
 
@@ -69,6 +80,8 @@ class ContainerFacts:
     finished_at: datetime | None = None
     termination_message: str = ""
     restart_count: int = 0
+    last: LastEnd | None = None
+    """How it ended before it was started again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +138,8 @@ class Installation:
     """The FROM scratch image that holds only the runtime's Python files."""
     operator_image: str
     """Used by the init container that copies the runtime where image volumes are not available."""
+    feed_image: str = ""
+    """The sidecar that prepares data."""
     framework_images: Mapping[str, str] = field(default_factory=dict)
     """Default training image by framework name; Keras on TensorFlow has that of TensorFlow, which holds Keras."""
     image_pull_policy: str = "IfNotPresent"

@@ -17,10 +17,11 @@ from regatta.api.status import Cause, FailureAction, Phase, TrainingJobStatus, W
 from regatta.api.validate import Problem
 from regatta.plan import ending
 from regatta.plan.accounts import with_failure, with_losses_known, with_restarts_in_place
-from regatta.plan.causes import Verdict, first_failure
+from regatta.plan.causes import first_failure
 from regatta.plan.conditions import conditions_of
 from regatta.plan.crew import Crew, has_failed, has_succeeded
 from regatta.plan.deadlines import active_seconds, next_alarm, overdue
+from regatta.plan.feeding import feed_failure
 from regatta.plan.gang import gang_for, gang_obstacle, with_gang_condition
 from regatta.plan.model import Create, Delete, Job, Observed, Plan, PodFacts
 from regatta.plan.obstacle import Obstacle, first_obstacle, silent_pods
@@ -30,6 +31,7 @@ from regatta.plan.restart import COUNTED, decisive_rule, fails, pause
 from regatta.plan.stalling import stalled
 from regatta.plan.story import dated, events_between, events_in_place
 from regatta.plan.suspending import resumed, suspended
+from regatta.plan.verdict import Verdict, earlier
 
 __all__ = ["orphans", "plan"]
 
@@ -109,6 +111,8 @@ def _decide(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, 
         return Plan(status=status, deletes=orphans(crew.all_pods), requeue_after=left)
     created = status.workers.created >= crew.desired
     verdict = first_failure(crew, all_created=created, launched=spec.runtime is Runtime.AUTO, now=now)
+    if spec.preprocessing is not None:
+        verdict = earlier(feed_failure(crew, now=now), verdict)
     verdict = verdict or stalled(spec, status, observed.crew, now=now)
     if verdict is not None and status.next_try_time is None:
         return _fail_attempt(job, spec, crew, verdict=verdict, now=now)

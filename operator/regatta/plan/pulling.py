@@ -93,7 +93,10 @@ def _whose(image: str, *, spec: TrainingJobSpec | None, installation: Installati
     """Where the image's name is written, as far as that is known."""
     if spec is not None and image and image == spec.image:
         return " (spec.image)"
-    if installation is not None and image in {installation.runtime_image, installation.operator_image}:
+    if spec is not None and spec.preprocessing is not None and image and image == spec.preprocessing.image:
+        return " (spec.preprocessing.image)"
+    of_all = {installation.runtime_image, installation.operator_image, installation.feed_image} if installation else {}
+    if image and image in of_all:
         return " (an image of the installation: chart values)"
     if installation is not None and image and image in installation.framework_images.values():
         return " (the installation's default image: chart values, or name one in spec.image)"

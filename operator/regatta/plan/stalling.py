@@ -6,9 +6,9 @@ from datetime import datetime
 
 from regatta.api.spec import TrainingJobSpec
 from regatta.api.status import Cause, Phase, TrainingJobStatus
-from regatta.plan.causes import Verdict
 from regatta.plan.deadlines import stall
 from regatta.plan.report import CrewWords
+from regatta.plan.verdict import Verdict
 
 __all__ = ["stalled"]
 

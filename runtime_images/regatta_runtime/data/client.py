@@ -16,7 +16,8 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from regatta_runtime.data import protocol
 
-CONNECT_SECONDS = 60.0  # a sidecar that indexes a large data set needs a while; nothing is waited for silently
+CONNECT_SECONDS = 60.0  # a feed that indexes a large data set needs a while; in a job, where others see to it that
+WAIT_VARIABLE = "REGATTA_FEED_WAIT"  # it lives, longer. Nothing is waited for silently
 RECONNECT_SECONDS = 60.0
 SAY_EVERY = 10.0
 PAUSE = 0.05
@@ -80,7 +81,7 @@ class Client:
         self._closing = False
         self._sock: Optional[socket.socket] = None
         self._buffer = b""
-        self._connect(epoch, step, CONNECT_SECONDS, "")
+        self._connect(epoch, step, float(os.environ.get(WAIT_VARIABLE) or CONNECT_SECONDS), "")
 
     def next(self) -> Optional[Batch]:
         """The next batch, waited for; None after the last epoch."""

@@ -84,6 +84,7 @@ def _values(images: Mapping[str, tool.Image]) -> dict[str, Any]:
     return {
         "image": {"registry": "", **_image(images["operator"])},
         "runtimeImage": _image(images["runtime"]),
+        **({"feedImage": _image(images["feed"])} if "feed" in images else {}),
         "frameworkImages": {each: _image(images[name]) for each, name in _FRAMEWORKS.items() if name in images},
         # A tag that stays while its content changes would not roll the Deployment by itself.
         "podAnnotations": {"regatta.dev/build": images["operator"].key},

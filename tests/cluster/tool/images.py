@@ -300,6 +300,15 @@ RECIPES: Final[dict[str, Recipe]] = {
         on=("base",),
         hint="half a minute the first time",
     ),
+    "feed": Recipe(
+        inputs=(
+            *(f"runtime_images/feed/{file}" for file in ("Dockerfile", "requirements.txt")),
+            *("runtime_images/regatta_feed", _OWN_RUNTIME),
+        ),
+        make=partial(_make, "feed"),
+        on=("base",),
+        hint="a minute the first time",
+    ),
     "pytorch": Recipe(
         inputs=tuple(
             f"runtime_images/pytorch/{file}"

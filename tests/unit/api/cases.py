@@ -5,44 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
+from tests.unit.api import feed_cases
+from tests.unit.api.case import Bad, Good, job
+
 __all__ = ["BAD", "GOOD", "Bad", "Good", "job"]
-
-DIGITS = {"framework": "PyTorch", "command": ["python", "train.py"]}
-
-
-def job(name: str = "digits", **spec: Any) -> dict[str, Any]:
-    """A sound job, with the given fields of its spec on top; a field that is `...` is taken out."""
-    merged = {**DIGITS, **spec}
-    return {
-        "apiVersion": "regatta.dev/v1alpha1",
-        "kind": "TrainingJob",
-        "metadata": {"name": name},
-        "spec": {key: value for key, value in merged.items() if value is not ...},
-    }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bad:
-    """A job, the path of what is wrong with it, and words that both refusals must hold."""
-
-    title: str
-    job: dict[str, Any]
-    path: str
-    words: tuple[str, ...] = ()
-    server: bool = True
-    server_words: tuple[str, ...] | None = None
-    """Where the API server's own validation speaks before ours, in other words."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Good:
-    """A job that must be taken."""
-
-    title: str
-    job: dict[str, Any] = field(default_factory=job)
 
 
 def trainer(**fields: Any) -> dict[str, Any]:
@@ -620,14 +588,11 @@ BAD = (
         path="spec.runtime",
         words=("TF_CONFIG",),
     ),
-    # Not available yet
-    *(
-        Bad(title=f"{path} for now", job=job(**spec), path=f"spec.{path}", words=("not available yet",))
-        for path, spec in (("preprocessing", {"preprocessing": {"batchSize": 64}}),)
-    ),
+    *feed_cases.BAD,
 )
 
 GOOD = (
+    *feed_cases.GOOD,
     Good(title="the least"),
     Good(title="name of 63", job=job("a" * 63)),
     Good(title="name that begins with a digit", job=job("1a")),
@@ -659,7 +624,7 @@ GOOD = (
     Good(
         title="what asks for nothing",
         job=job(
-            preprocessing={},
+            preprocessing=None,
             restart={"rules": [], "maxRestarts": 0},
             deadlines={"queued": None, "starting": None, "active": None, "stalled": None},
             scheduling={"gang": "None"},

@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from regatta.api import crd as module
-from regatta.api.available import NOT_YET
 from regatta.api.cel import EDITABLE, rules
 from regatta.api.core import VOLUME_SOURCES
 from regatta.api.spec import TrainingJobSpec
@@ -93,15 +92,3 @@ def test_every_field_is_either_frozen_or_editable_on_purpose() -> None:
 
     assert frozen == (fields - set(EDITABLE)) | {"restart.rules"}
     assert set(EDITABLE) <= fields
-
-
-def test_what_is_not_available_stands_in_the_crd_too() -> None:
-    refused = {rule.at.removeprefix("spec.") for rule in rules() if "not available yet" in rule.message}
-
-    assert refused == {entry.path for entry in NOT_YET}
-
-
-def test_a_field_that_is_not_available_exists_nevertheless() -> None:
-    paths = {path.removeprefix(".spec.") for path, _ in nodes(SCHEMA)}
-
-    assert {entry.path for entry in NOT_YET} <= paths

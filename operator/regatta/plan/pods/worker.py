@@ -17,6 +17,7 @@ from regatta.plan.frameworks import framework_for
 from regatta.plan.gang import gang_for
 from regatta.plan.metadata import child_metadata
 from regatta.plan.model import Create, Installation, Job
+from regatta.plan.pods.feed import feed_parts
 from regatta.plan.pods.overlay import merge
 from regatta.plan.restart import fatal_exit_codes, is_fatal_oom
 
@@ -95,6 +96,9 @@ def _template(
 ) -> dict[str, Any]:
     """Everything that all workers of an attempt share, with the user's podTemplate merged over it."""
     variables = _attempt_variables(job, spec, attempt=attempt, restarts_left=restarts_left)
+    feed = feed_parts(spec, installation=installation)
+    if feed is not None:
+        variables |= feed.variables
     mine = {"name": names.TRAINER, **_trainer(spec, installation=installation, variables=variables)}
     volumes: list[Any] = [{"name": "dshm", "emptyDir": {"medium": "Memory"}}]
     mounts: list[Any] = [{"name": "dshm", "mountPath": "/dev/shm"}]  # noqa: S108 - the mount point, not a temp file
@@ -114,6 +118,10 @@ def _template(
         mounts.append({"name": volume["name"], "mountPath": RUNTIME_PATH, "readOnly": True})
         if init is not None:
             pod["initContainers"] = [init]
+    if feed is not None:
+        volumes += feed.volumes
+        mounts += feed.mounts
+        pod["initContainers"] = [*pod.get("initContainers", ()), feed.container]
     if spec.source is not None:
         config_map = spec.source.config_map.name if spec.source.config_map else names.source_name(job.name)
         volumes.append({"name": "regatta-source", "configMap": {"name": config_map}})
