@@ -27,6 +27,7 @@ ITEM_BYTES: Final = {"uint8": 1, "float16": 2, "int32": 4, "float32": 4, "int64"
 KEEP: Final = frozenset(
     {"randomHorizontalFlip", "randomVerticalFlip", "randomRotation", "colorJitter", "layout", "classIndex"}
 )
+TOKENS: Final = frozenset({"pack", "pad"})
 CROPS: Final = frozenset({"centerCrop", "randomResizedCrop"})
 SOFT: Final = frozenset({"oneHot", "mixUp", "cutMix"})
 """Steps that make a vector of the label, one number for each class."""
@@ -83,6 +84,10 @@ def _after(sample: _Sample, name: str, parameters: Mapping[str, Any]) -> _Sample
         classes = parameters.get("classes")
         # Mixing follows oneHot, or makes the vector of a class index itself.
         return replace(sample, label=max(sample.label, 4 * classes if isinstance(classes, int) else 0))
+    length = parameters.get("length")
+    if name in TOKENS and isinstance(length, int) and length > 0:
+        # Numbers and their mask; 8 bytes each are more than they take.
+        return replace(sample, size=(length, 2), channels=1, item=8)
     return replace(sample, size=None, channels=None)
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from regatta.api.status import Phase, TrainingJobStatus
 from regatta.kube.records import pod_facts
-from regatta.plan import plan
 from regatta.plan.model import ContainerFacts, LastEnd, Plan, PodFacts
+from regatta.plan.plan import plan
 from tests.builders import NOW, JobBuilder, PodBuilder, job, observed, pod, seconds
 
 BLOCK = {
@@ -50,7 +50,7 @@ def died(code: int, *, reason: str = "Error", message: str = "", times: int = 1)
 def test_a_feed_that_the_kubelet_started_again_is_no_failure(times: int) -> None:
     status = after(beside(pod().joined(), **died(137, times=times))).status
 
-    assert (status.phase, status.attempt, status.failures) == (Phase.RUNNING, 1, [])
+    assert (status.phase, status.attempt, status.failures) == (Phase.RUNNING, 1, ())
 
 
 def test_a_feed_that_dies_again_and_again_fails_the_attempt_with_its_last_words() -> None:
