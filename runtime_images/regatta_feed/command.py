@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from regatta_feed.cache import DecodedCache
-from regatta_feed.errors import FeedError, OutOfMemoryError, SpecError
+from regatta_feed.errors import FeedError, OutOfMemoryError, SourceError, SpecError
 from regatta_feed.measure import measure
 from regatta_feed.memory import keep_freed_memory
 from regatta_feed.order import Order
@@ -33,7 +33,7 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the feed; 0: done, 1: it could not go on, 2: called wrongly or a wrong pipeline, 3: no memory."""
+    """Run the feed; 0: done, 1: it could not go on, 2: called wrongly, a wrong pipeline or no data, 3: no memory."""
     options = _parser().parse_args(arguments)
     if options.worker is not None:
         options.first_rank = options.worker * options.queues
@@ -55,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         file = f"{options.spec}: " if options.spec else ""
         print(f"regatta-feed: {file}{error}", file=sys.stderr)
         return 2
+    except SourceError as error:
+        print(f"regatta-feed: {error}", file=sys.stderr)
+        return 1 if "://" in spec.source.uri else 2  # what is not on this machine may only be out of reach
     except OutOfMemoryError as error:
         print(f"regatta-feed: {error}", file=sys.stderr)
         return 3

@@ -49,26 +49,47 @@ def playground(installation: Installation, request: pytest.FixtureRequest) -> It
 
 
 @pytest.fixture
-def claim(playground: Playground) -> Iterator[str]:
-    """A claim on a folder that all nodes, which are on this machine, share."""
+def shared() -> Iterator[Path]:
+    """A folder of this machine that pods may write to."""
     folder = Path(tempfile.mkdtemp(prefix="regatta-shared-"))
     folder.chmod(0o777)
-    size, modes, name = {"storage": "1Gi"}, ["ReadWriteMany"], playground.namespace
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def claim(playground: Playground, shared: Path) -> Iterator[str]:
+    """A claim on that folder, which all nodes, being on this machine, share."""
+    with claimed(playground, "shared", shared):
+        yield "shared"
+
+
+@pytest.fixture
+def data(playground: Playground) -> Iterator[Path]:
+    """A folder of this machine that the namespace's claim `data` stands for."""
+    folder = Path(tempfile.mkdtemp(prefix="regatta-data-"))
+    folder.chmod(0o755)
+    with claimed(playground, "data", folder):
+        yield folder
+    shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def claimed(place: Playground, name: str, folder: Path) -> Iterator[None]:
+    """A claim of the namespace on a folder of this machine, while the context is open."""
+    size, modes, volume_name = {"storage": "1Gi"}, ["ReadWriteMany"], f"{place.namespace}-{name}"
     volume = {
         "capacity": size,
         "accessModes": modes,
         "hostPath": {"path": str(folder)},
         "storageClassName": "",
-        "claimRef": {"name": "shared", "namespace": name},
+        "claimRef": {"name": name, "namespace": place.namespace},
     }
-    wish = {"accessModes": modes, "resources": {"requests": size}, "storageClassName": "", "volumeName": name}
-    playground.api.create("persistentvolumes", {"metadata": {"name": name}, "spec": volume})
-    playground.api.create(
-        "persistentvolumeclaims", {"metadata": {"name": "shared"}, "spec": wish}, namespace=playground.namespace
-    )
-    yield "shared"
-    playground.api.delete("persistentvolumes", name)
-    shutil.rmtree(folder)
+    wish = {"accessModes": modes, "resources": {"requests": size}, "storageClassName": "", "volumeName": volume_name}
+    place.api.create("persistentvolumes", {"metadata": {"name": volume_name}, "spec": volume})
+    place.api.create("persistentvolumeclaims", {"metadata": {"name": name}, "spec": wish}, namespace=place.namespace)
+    yield
+    place.api.delete("persistentvolumes", volume_name)
 
 
 @pytest.fixture(scope="module")

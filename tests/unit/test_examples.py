@@ -11,11 +11,14 @@ import yaml
 from regatta.api.validate import check
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-MANIFESTS = sorted(EXAMPLES.glob("*/job.yaml"))
+PHOTOGRAPHS = EXAMPLES / "feed-photographs"
+MANIFESTS = sorted([*EXAMPLES.glob("*/job.yaml"), *PHOTOGRAPHS.glob("*.yaml")])
+
+BACKENDS = {"pytorch": "torch"}
 
 COMPARISON = list(yaml.safe_load_all((EXAMPLES / "compare" / "jobs.yaml").read_text()))
 
-each_example = pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.parent.name)
+each_example = pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 
 
 def manifest(path: Path) -> dict[str, Any]:
@@ -35,7 +38,8 @@ def test_it_carries_the_script_that_lies_beside_it(path: Path) -> None:
     # A ConfigMap's files are in the manifest's comment: tests/unit/runtime/test_examples.py.
     inline = manifest(path)["spec"]["source"].get("inline", {})
 
-    assert inline == {name: (path.parent / name).read_text() for name in inline}
+    beside = {"train.py": f"train_{BACKENDS.get(path.stem, path.stem)}.py"} if path.parent == PHOTOGRAPHS else {}
+    assert inline == {name: (path.parent / beside.get(name, name)).read_text() for name in inline}
 
 
 @pytest.mark.parametrize("job", COMPARISON, ids=lambda job: job["metadata"]["name"])

@@ -19,7 +19,7 @@ __all__ = ["FEED_DEATHS", "feed_failure"]
 
 FEED_DEATHS: Final = 3
 """Restarts of a sidecar in one pod that are waited for; the kubelet pauses longer before each."""
-EXIT_WRONG_PIPELINE: Final = 2
+EXIT_CANNOT_START: Final = 2
 EXIT_OUT_OF_MEMORY: Final = 3
 """Exit codes of the feed (docs/feed.md); a worker process of it may be what the kernel killed."""
 _MAX_WORDS: Final = 512
@@ -45,8 +45,8 @@ def _verdict(pod: PodFacts, *, now: datetime) -> Verdict | None:
     if end.reason == "OOMKilled" or end.exit_code == EXIT_OUT_OF_MEMORY:
         cause = Cause.OOM_KILLED
         message = f"{who} was killed for memory; raise spec.preprocessing.resources.limits.memory"
-    elif end.exit_code == EXIT_WRONG_PIPELINE:
-        cause, message = Cause.CONFIG_ERROR, f"{who} refuses the pipeline: {_words(end)}"
+    elif end.exit_code == EXIT_CANNOT_START:
+        cause, message = Cause.CONFIG_ERROR, f"{who} cannot start: {_words(end)}"
     elif feed.restart_count >= FEED_DEATHS:
         cause = Cause.USER_ERROR
         message = f"{who} ended {feed.restart_count} times, the last time with exit code {end.exit_code}: {_words(end)}"

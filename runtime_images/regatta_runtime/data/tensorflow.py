@@ -7,6 +7,7 @@ late: only when the next one is asked for, for which there may be no room any mo
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Iterator, List, Optional, Tuple
 
 from regatta_runtime.data.arrays import numpy_arrays
@@ -27,15 +28,15 @@ def dataset(*, feed: Optional[str], queue: Optional[int], epoch: Optional[int], 
     def begin() -> Any:
         return epochs.begin()
 
-    def fetch() -> List[Any]:
-        return [tf.experimental.dlpack.from_dlpack(array.__dlpack__()) for array in epochs.next()]
+    def fetch(number: Any) -> List[Any]:
+        return [tf.experimental.dlpack.from_dlpack(array.__dlpack__()) for array in epochs.next(int(number))]
 
     def one_epoch(_: Any) -> Any:
-        start = tf.py_function(begin, [], tf.int64)
-        return tf.data.Dataset.range(tf.reshape(start, []), len(batches))
+        number, start = tf.py_function(begin, [], [tf.int64, tf.int64])
+        return tf.data.Dataset.range(tf.reshape(start, []), len(batches)).map(lambda _: number)
 
-    def element(_: Any) -> Any:
-        tensors = tf.py_function(fetch, [], types)
+    def element(number: Any) -> Any:
+        tensors = tf.py_function(fetch, [number], types)
         for number, tensor in enumerate(tensors):
             tensor.set_shape(shapes[number])
         return tuple(tensors) if len(tensors) > 1 else tensors[0]
@@ -45,22 +46,37 @@ def dataset(*, feed: Optional[str], queue: Optional[int], epoch: Optional[int], 
 
 
 class _Epochs:
-    """The epoch that a Dataset is at; a new iterator of the Dataset begins the next one."""
+    """The epoch that a Dataset is at.
+
+    A new iterator begins the next epoch where the one before it came to the end of its own, else that one's again:
+    Keras looks at a first batch and throws the iterator away, and nothing is to be lost by that. What an iterator that
+    was left still fetches ahead, in a thread of its own, does not come between.
+    """
 
     def __init__(self, batches: Batches) -> None:
         self._batches = batches
+        self._lock = threading.Lock()
+        self._number = 0
+        self._first = batches.state_dict()
         self._stream: Optional[Iterator[Tuple[Any, ...]]] = None
 
-    def begin(self) -> int:
-        if self._stream is not None:
-            self._stream.close()  # type: ignore  # of an iterator that was left early
-        self._stream = iter(self._batches)
-        return self._batches.step
+    def begin(self) -> Tuple[int, int]:
+        """The iterator's number, and the step that it begins with."""
+        with self._lock:
+            if self._stream is not None and self._batches.epoch == self._first["epoch"]:
+                self._stream.close()  # type: ignore
+                self._batches.load_state_dict(self._first)
+            self._number += 1
+            self._first = self._batches.state_dict()
+            self._stream = iter(self._batches)
+            return self._number, self._batches.step
 
-    def next(self) -> Tuple[Any, ...]:
-        if self._stream is None:
-            raise RuntimeError("the Dataset's iterator has not begun")
-        return next(self._stream)
+    def next(self, number: int) -> Tuple[Any, ...]:
+        """The next batch of an iterator."""
+        with self._lock:
+            if number != self._number or self._stream is None:
+                raise RuntimeError("a later iterator of this Dataset has begun")
+            return next(self._stream)
 
 
 def _first_dimension(facts: Any) -> Optional[int]:

@@ -27,7 +27,7 @@ class Process:
 
 def container_processes(pod: dict[str, Any], *, container: str) -> list[Process]:
     """Living processes of a container; none where it does not run, or runs on another machine than this."""
-    statuses = pod["status"].get("containerStatuses", [])
+    statuses = [*pod["status"].get("containerStatuses", []), *pod["status"].get("initContainerStatuses", [])]
     ids = [s.get("containerID", "") for s in statuses if s["name"] == container and "running" in s.get("state", {})]
     return list(_with_cgroup(ids[0].rpartition("/")[2])) if ids and ids[0] else []
 
