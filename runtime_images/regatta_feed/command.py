@@ -142,7 +142,7 @@ def _pipeline(spec: FeedSpec, options: argparse.Namespace) -> Pipeline:
     if order.steps == 0:
         needed = world * spec.batch_size if spec.drop_last else world
         advice = "; make batchSize smaller, or write dropLast: false" if spec.drop_last else ""
-        raise FeedError(f"{spec.source.uri}: {len(source)} samples are too few: a step needs {needed}{advice}")
+        raise SourceError(f"{spec.source.uri}: {len(source)} samples are too few: a step needs {needed}{advice}")
     pipeline = Pipeline(source, spec.steps, order)
     if spec.cache and not options.preview:
         pipeline.kept = deterministic(spec.steps)

@@ -86,6 +86,8 @@ class Server:
         order = pipeline.order
         self._sample_bytes = sum(math.prod(each.shape) * np.dtype(each.dtype).itemsize for each in schema.fields)
         slots = slots_of(schema, order.largest)
+        for left in settings.folder.glob("queue-*.ring"):
+            left.unlink()  # of a feed that was killed: whoever still reads it has it mapped, and keeps it
         self._rings: list[Ring] = []
         self._queues: list[Queue] = []
         for number in range(settings.queues):

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.cluster
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "feed-photographs"
 PATIENCE = 240
-SAMPLES, EPOCHS, BATCH = 96, 3, 8
+SAMPLES, EPOCHS, BATCH = 96, 4, 8
 PIPELINE = [{"decodeImage": {}}, {"randomResizedCrop": {"size": 16}}, {"scale": {}}]
 TRUNCATED, EMPTY = b"\xff\xd8\xff\xe0 cut off", b""
 
@@ -116,7 +116,7 @@ def test_programs_that_die_go_on_with_the_batches_they_have_not_seen_in_place_an
     victim = training_process(playground.pods("resumes")[0], rank=0)
     assert victim is not None
     kill(victim)  # while it pauses: what it has read is written down
-    wait_steps(playground, "resumes", 6)
+    playground.wait_status("resumes", "restarted", lambda status: status.get("restartsUsed") == 1, timeout=PATIENCE)
     playground.api.delete("pods", "resumes-1-1", namespace=playground.namespace)
     status = playground.wait_phase("resumes", "Succeeded", timeout=PATIENCE)
 

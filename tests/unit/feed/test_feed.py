@@ -311,8 +311,8 @@ def test_a_step_that_kills_its_worker_ends_the_feed_and_names_the_samples(tmp_pa
     ("fields", "code", "words"),
     [
         ({"batchSize": 0}, 2, "preprocessing.batchSize"),
-        ({"source": {"uri": "/nowhere", "format": "ImageFolder"}}, 1, "/nowhere: there is no such folder"),
-        ({"batchSize": 41}, 1, "40 samples are too few: a step needs 41; make batchSize smaller"),
+        ({"source": {"uri": "/nowhere", "format": "ImageFolder"}}, 2, "/nowhere: there is no such folder"),
+        ({"batchSize": 41}, 2, "40 samples are too few: a step needs 41; make batchSize smaller"),
     ],
 )
 def test_what_cannot_be_run_is_told(tmp_path: Path, fields: dict[str, Any], code: int, words: str) -> None:

@@ -2,7 +2,7 @@
 
 It is an init container that goes on running, so the kubelet starts it first, restarts it when it dies, and ends it
 after the training. Feed and program meet in a volume that is memory: its pages belong to the sidecar, which makes the
-files in it, and so its memory request and limit grow by the volume's size.
+files in it, and so its memory request and limit grow by the size of the batches.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def feed_parts(spec: TrainingJobSpec, *, installation: Installation) -> FeedPart
     assert memory is not None
     buffer = {"name": _BUFFER, "mountPath": reserved.FEED_PATH}
     volumes: list[Mapping[str, Any]] = [
-        {"name": _BUFFER, "emptyDir": {"medium": "Memory", "sizeLimit": str(memory)}},
+        # Twice what is used: a feed that was restarted fills new files while a program still looks at the old ones.
+        {"name": _BUFFER, "emptyDir": {"medium": "Memory", "sizeLimit": str(2 * memory)}},
         {"name": _SCRATCH, "emptyDir": {}},
     ]
     mounts: list[Mapping[str, Any]] = [buffer, {"name": _SCRATCH, "mountPath": SCRATCH_PATH}]
