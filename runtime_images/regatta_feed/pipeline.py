@@ -11,11 +11,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from regatta_feed.ahead import ReadAhead
 from regatta_feed.cache import DecodedCache
+from regatta_feed.damage import Damage
 from regatta_feed.draws import Draws
+from regatta_feed.encoded import EncodedCache
 from regatta_feed.errors import DamagedError, StepError
 from regatta_feed.order import Order
-from regatta_feed.sources.base import Source
+from regatta_feed.settings import Settings
+from regatta_feed.sources.base import Record, Source
 from regatta_feed.steps.base import Item, Kind, Step
 from regatta_feed.steps.decode import pixels
 from regatta_feed.steps.values import Affine, Layout, numbers
@@ -54,15 +58,6 @@ class Schema:
         return Schema((Field(first.name, first.dtype, shape), *self.fields[1:]), layout, self.fixed)
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """A sample that could not be used."""
-
-    sample: int
-    reason: str
-    words: str
-
-
 @dataclass(slots=True)
 class Pipeline:
     """Samples of a source, through the steps."""
@@ -71,20 +66,54 @@ class Pipeline:
     steps: Sequence[Step]
     order: Order
     damaged: dict[int, Damage] = field(default_factory=dict)
-    """What this process has found damaged; a damaged sample is not read again."""
+    """What this process has found damaged. It is read again in the next epoch all the same: what one worker knows must
+    not decide over a batch that another one may make."""
     seconds: dict[str, float] | None = None
     """CPU seconds of each step, where they are wanted."""
     cache: DecodedCache | None = None
-    read_bytes: int = 0
-    """That this process has had from the source."""
+    encoded: EncodedCache | None = None
+    ahead: ReadAhead | None = None
+    """Of a worker that reads ahead."""
+    direct_bytes: int = 0
+    """That this process has had from the source when it needed them."""
     kept: int = 0
     """Steps whose result the cache keeps."""
 
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.encoded is not None:
+            self.encoded.close()
+
+    def at_work(self, number: int, settings: Settings) -> None:
+        """Be the pipeline of a worker, in the worker's process."""
+        if self.cache is not None:
+            self.cache.writer = number
+        if self.encoded is not None:
+            self.encoded.worker = number + 1
+            self.ahead = ReadAhead(
+                self.source.read,
+                self.encoded,
+                self.order,
+                workers=settings.processes,
+                queues=settings.queues,
+                epochs=settings.epochs,
+                seconds=settings.storage_seconds,
+            )
+
+    def forget(self, number: int) -> None:
+        """A worker is gone; in the main process."""
+        if self.encoded is not None:
+            self.encoded.forget(number + 1)
+
+    @property
+    def read_bytes(self) -> int:
+        """That this process has had from the source."""
+        return self.direct_bytes + (0 if self.ahead is None else self.ahead.bytes)
+
     def item(self, *, epoch: int, sample: int) -> Item:
         """One sample, done; raises DamagedError."""
-        known = self.damaged.get(sample)
-        if known is not None:
-            raise DamagedError(known.reason, known.words)
         draws = self.order.draws(epoch=epoch, sample=sample)
         if self.seconds is not None:
             return self._timed(sample, draws, self.seconds)
@@ -99,8 +128,7 @@ class Pipeline:
         found = None if self.cache is None else self.cache.get(sample)
         if found is not None:
             return Item(found[0], found[1], name), self.kept
-        record = self.source.read(sample)
-        self.read_bytes += len(record.data) if isinstance(record.data, bytes) else record.data.nbytes
+        record = self._record(sample)
         item = Item(record.data, record.label, name)
         if self.cache is None:
             return item, 0
@@ -110,6 +138,13 @@ class Pipeline:
         item.value = pixels(item.value)
         self.cache.put(sample, item.value, item.label)
         return item, self.kept
+
+    def _record(self, sample: int) -> Record:
+        if self.ahead is not None:
+            return self.ahead.read(sample)
+        record = self.source.read(sample)
+        self.direct_bytes += len(record.data) if isinstance(record.data, bytes) else record.data.nbytes
+        return record
 
     def _timed(self, sample: int, draws: Draws, seconds: dict[str, float]) -> Item:
         before = time.process_time()
@@ -159,6 +194,8 @@ class Pipeline:
     ) -> None:
         """Write a part of a batch into the arrays of its slot."""
         chosen = self.order.indices(epoch=epoch, step=step, rank=rank)
+        if self.ahead is not None:
+            self.ahead.want(chosen[part.start : part.stop].tolist(), epoch=epoch, step=step, rank=rank)
         label = next((each for each in schema.fields if each.name == "label"), None)
         for place in part:
             item = self.good(epoch=epoch, sample=int(chosen[place]))

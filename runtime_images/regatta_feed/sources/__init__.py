@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from regatta_feed.errors import SourceError
+from regatta_feed.isolate import isolated
 from regatta_feed.sources.base import Notice, Opener, Record, Source
 from regatta_feed.sources.folder import open_folder
 from regatta_feed.sources.parquet import open_parquet
@@ -16,6 +17,7 @@ from regatta_feed.sources.tar import open_tars
 from regatta_feed.sources.text import open_text
 from regatta_feed.sources.tfrecord import open_tfrecords
 from regatta_feed.spec import SourceSpec
+from regatta_feed.storage import is_remote
 
 __all__ = ["Notice", "Record", "Source", "open_source"]
 
@@ -30,8 +32,9 @@ OPENERS: Final[dict[str, Opener]] = {
 
 def open_source(spec: SourceSpec) -> Source:
     """Index the data; raises SourceError where there is none or it cannot be read."""
+    opened = lambda: OPENERS[spec.format](spec)  # noqa: E731
     try:
-        source = OPENERS[spec.format](spec)
+        source = isolated(opened) if is_remote(spec.uri) else opened()
     except OSError as error:
         raise SourceError(f"{error.filename or spec.uri}: {error.strerror or error}") from error
     if not len(source):

@@ -55,8 +55,6 @@ def test_without_shuffle_the_order_is_that_of_the_source_and_an_empty_shuffle_ha
         ({**GOOD, "onError": "Ignore"}, "preprocessing.onError", "Skip, Fail"),
         ({**GOOD, "source": {"uri": "/d", "format": "Zip"}}, "preprocessing.source.format", "one of ImageFolder"),
         ({**GOOD, "source": {"uri": "/d", "format": "Audio"}}, "preprocessing.source.format", "not available yet"),
-        ({**GOOD, "source": {"uri": "s3://b/d", "format": "Text"}}, "preprocessing.source.uri", "not available yet"),
-        ({**GOOD, "cache": "Encoded"}, "preprocessing.cache", "not available yet"),
         ({**GOOD, "cache": "Raw"}, "preprocessing.cache", "one of None, Decoded"),
         ({**GOOD, "pipeline": {"scale": {}}}, "preprocessing.pipeline", "must be a list"),
         (with_steps({"decodeImage": {}, "scale": {}}), "preprocessing.pipeline[0]", "one key"),
