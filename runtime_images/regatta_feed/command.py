@@ -21,12 +21,14 @@ from regatta_feed.errors import FeedError, SpecError
 from regatta_feed.measure import measure, schema_of
 from regatta_feed.memory import keep_freed_memory
 from regatta_feed.order import Order
+from regatta_feed.packing import packed
 from regatta_feed.pipeline import Pipeline, deterministic
 from regatta_feed.preview import preview
 from regatta_feed.processors import processors
 from regatta_feed.server import Server, Settings
-from regatta_feed.sources import open_source
+from regatta_feed.sources import Source, open_source
 from regatta_feed.spec import FeedSpec, read_spec
+from regatta_feed.steps.text import Pack
 from regatta_feed.storage import is_remote
 
 __all__ = ["main"]
@@ -123,7 +125,14 @@ def _pipeline(spec: FeedSpec, options: argparse.Namespace) -> Pipeline:
             f"ranks {options.first_rank} to {options.first_rank + options.queues - 1} do not fit a world of {world}"
         )
     sys.path.insert(0, os.getcwd())
-    source = open_source(replace(spec.source, seconds=options.storage_seconds))
+    folder, limit = Path(options.cache_folder or tempfile.gettempdir()), options.cache_mib << 20
+    processes = options.processes or processors()
+    source: Source = open_source(replace(spec.source, seconds=options.storage_seconds, folder=str(folder), limit=limit))
+    steps = spec.steps
+    pack = next((number for number, step in enumerate(steps) if isinstance(step, Pack)), None)
+    if pack is not None:
+        source = packed(source, steps[:pack], steps[pack], processes=processes, folder=folder, limit=limit)
+        steps = steps[pack + 1 :]
     order = Order(
         samples=len(source),
         world=world,
@@ -136,17 +145,16 @@ def _pipeline(spec: FeedSpec, options: argparse.Namespace) -> Pipeline:
         needed = world * spec.batch_size if spec.drop_last else world
         advice = "; make batchSize smaller, or write dropLast: false" if spec.drop_last else ""
         raise FeedError(f"{spec.source.uri}: {len(source)} samples are too few: a step needs {needed}{advice}")
-    pipeline = Pipeline(source, spec.steps, order)
-    folder, limit = Path(options.cache_folder or tempfile.gettempdir()), options.cache_mib << 20
+    pipeline = Pipeline(source, steps, order, texts=spec.steps)
     if spec.cache == "Decoded" and not options.preview:
         pipeline.kept = deterministic(spec.steps)
         pipeline.cache = DecodedCache(
             samples=len(source),
             folder=folder,
             limit=limit,
-            writers=options.processes or processors(),
+            writers=processes,
         )
-    if spec.cache == "Encoded" or is_remote(spec.source.uri):
+    if pack is None and (spec.cache == "Encoded" or is_remote(spec.source.uri)):
         keep = spec.cache == "Encoded" and options.cache_folder is not None
         pipeline.encoded = EncodedCache(
             samples=len(source),

@@ -20,6 +20,7 @@ from regatta_feed.errors import DamagedError, StepError
 from regatta_feed.order import Order
 from regatta_feed.settings import Settings
 from regatta_feed.sources.base import Record, Source
+from regatta_feed.sources.text import Lines
 from regatta_feed.steps.base import Item, Kind, Step
 from regatta_feed.steps.decode import pixels
 from regatta_feed.steps.values import Affine, Layout, numbers
@@ -76,8 +77,13 @@ class Pipeline:
     """Of a worker that reads ahead."""
     direct_bytes: int = 0
     """That this process has had from the source when it needed them."""
+    texts: Sequence[Step] = ()
+    """Steps that were done before the feed began, and `steps` where there are none."""
     kept: int = 0
     """Steps whose result the cache keeps."""
+
+    def __post_init__(self) -> None:
+        self.texts = self.texts or self.steps
 
     def __enter__(self) -> Pipeline:
         return self
@@ -85,6 +91,8 @@ class Pipeline:
     def __exit__(self, *_: object) -> None:
         if self.encoded is not None:
             self.encoded.close()
+        if isinstance(self.source, Lines):
+            self.source.close()
 
     def at_work(self, number: int, settings: Settings) -> None:
         """Be the pipeline of a worker, in the worker's process."""
@@ -177,13 +185,16 @@ class Pipeline:
         """What the batches consist of, as the first good sample shows."""
         item = self.good(epoch=0, sample=0)
         value = numbers(item.value)
-        images = image_like(value)
+        heard = any(step.takes in (Kind.AUDIO, Kind.SPECTRUM) for step in self.steps)
+        images = image_like(value) and not heard
         chosen = [step.order for step in self.steps if isinstance(step, Layout)]
         layout = chosen[-1] if chosen else layout
         shape = value.shape
         if images and layout == "NCHW":
             shape = (shape[2], *shape[:2])
         fields = [Field("data", value.dtype.name, tuple(shape))]
+        if item.mask is not None:
+            fields.append(Field("mask", "bool", item.mask.shape))
         if item.label is not None:
             label = _label(item.label)
             fields.append(Field("label", label.dtype.name, label.shape))
@@ -201,6 +212,8 @@ class Pipeline:
             item = self.good(epoch=epoch, sample=int(chosen[place]))
             before = time.process_time() if self.seconds is not None else 0.0
             write(item, arrays["data"][place], schema)
+            if "mask" in arrays:
+                arrays["mask"][place] = item.mask
             if label is not None:
                 if item.label is None:
                     raise StepError(f"{item.name} has no label, and others have")
@@ -239,7 +252,8 @@ def write(item: Item, out: NDArray[Any], schema: Schema) -> None:
     if array.shape != out.shape or array.dtype != out.dtype:
         raise StepError(
             f"{item.name} ends as {array.dtype} of shape {array.shape}, the first sample as {out.dtype} of shape "
-            f"{out.shape}; a batch needs one shape: end with resize: {{size: [height, width]}} or a crop"
+            f"{out.shape}; a batch needs one shape: end with resize: {{size: [height, width]}} or a crop, and where "
+            "there are sounds with fixedLength"
         )
     np.copyto(out, array)
 

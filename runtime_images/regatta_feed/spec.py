@@ -35,6 +35,10 @@ class SourceSpec:
     """The same for its label."""
     seconds: float = SECONDS
     """That a storage on another machine may take for one object."""
+    folder: str = ""
+    """Where what must be fetched whole is kept."""
+    limit: int = 8 << 30
+    """Bytes of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +115,6 @@ def _source(raw: Any, path: str) -> SourceSpec:
         data=fields.text("data", None, limit=256),
         label=fields.text("label", None, limit=256),
     )
-    if source.format == "Audio":
-        raise SpecError(f"{path}.format", "Audio is not available yet; decode audio in the program")
     fields.value("volume", None)
     fields.close()
     return source

@@ -10,6 +10,7 @@ from typing import Final
 
 from regatta_feed.errors import SourceError
 from regatta_feed.isolate import isolated
+from regatta_feed.sources.audio import open_audio
 from regatta_feed.sources.base import Notice, Opener, Record, Source
 from regatta_feed.sources.folder import open_folder
 from regatta_feed.sources.parquet import open_parquet
@@ -27,6 +28,7 @@ OPENERS: Final[dict[str, Opener]] = {
     "TFRecord": open_tfrecords,
     "Parquet": open_parquet,
     "Text": open_text,
+    "Audio": open_audio,
 }
 
 

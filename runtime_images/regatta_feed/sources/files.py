@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +20,8 @@ __all__ = ["Files", "LocalFiles", "RemoteFiles", "files_of"]
 T = TypeVar("T")
 WINDOW: Final = 1 << 20
 """Bytes of a request while a remote file is walked over; what is smaller than that is read whole, by and by."""
+CHUNK: Final = 8 << 20
+"""Bytes of a request while a file is copied."""
 WALKERS: Final = 8
 """Remote files that are walked over at a time."""
 
@@ -85,21 +89,22 @@ class _Descriptor:
 class LocalFiles:
     """Descriptors are opened where they are first read; a fork shares none of them, threads do."""
 
-    def __init__(self, paths: Sequence[Path], *, limit: int = 64) -> None:
-        self.names = tuple(str(path) for path in paths)
-        self.stamps = tuple(path.name for path in paths)
+    def __init__(self, paths: Sequence[Path], *, limit: int = 64, like: RemoteFiles | None = None) -> None:
+        self._paths = tuple(str(path) for path in paths)
+        self.names = self._paths if like is None else like.names
+        self.stamps = tuple(path.name for path in paths) if like is None else like.stamps
         self._limit = limit
         self._open: dict[int, _Descriptor] = {}
         self._process = os.getpid()
 
-    def __reduce__(self) -> Any:
-        return LocalFiles, ([Path(name) for name in self.names],)
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": {}}
 
     def open(self, number: int) -> IO[bytes]:
-        return open(self.names[number], "rb")
+        return open(self._paths[number], "rb")
 
     def size(self, number: int) -> int:
-        return os.stat(self.names[number]).st_size
+        return os.stat(self._paths[number]).st_size
 
     def read(self, number: int, offset: int, size: int) -> bytes:
         check_size(self.names[number], offset, size)
@@ -113,6 +118,11 @@ class LocalFiles:
     def map(self, function: Callable[[int], T]) -> list[T]:
         return [function(number) for number in range(len(self.names))]
 
+    def close(self) -> None:
+        """Take copies away."""
+        if self._paths and self._paths is not self.names:
+            shutil.rmtree(Path(self._paths[0]).parent, ignore_errors=True)
+
     def _descriptor(self, number: int) -> _Descriptor:
         if self._process != os.getpid():
             self._open = {}
@@ -121,7 +131,7 @@ class LocalFiles:
         if found is None:
             if len(self._open) >= self._limit:
                 self._open.pop(next(iter(self._open)), None)
-            found = self._open[number] = _Descriptor(self.names[number])
+            found = self._open[number] = _Descriptor(self._paths[number])
         return found
 
 
@@ -145,6 +155,26 @@ class RemoteFiles:
         if offset + size > self.size(number):
             raise DamagedError("truncated", f"{self.names[number]}: ends within a sample at {offset}")
         return whole(self._storage.read(self._entries[number].name, offset, size), self.names[number], offset, size)
+
+    def fetched(self, *, folder: str, limit: int) -> LocalFiles:
+        """Copies of all files in a new folder; raises SourceError where they are more than the limit."""
+        total = sum(each.size for each in self._entries)
+        if total > limit:
+            raise SourceError(
+                f"{self._storage.uri}: {total >> 20} MiB must be copied, more than --cache-mib allows; raise it"
+            )
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix="fetched-", dir=folder))
+
+        def fetch(number: int) -> Path:
+            entry = self._entries[number]
+            path = place / str(number)
+            with path.open("wb") as file:
+                for offset in range(0, entry.size, CHUNK):
+                    file.write(self._storage.read(entry.name, offset, min(CHUNK, entry.size - offset)))
+            return path
+
+        return LocalFiles(self.map(fetch), like=self)
 
     def map(self, function: Callable[[int], T]) -> list[T]:
         with ThreadPoolExecutor(WALKERS) as pool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from array import array
 
 from regatta_feed.errors import SourceError
 from regatta_feed.sources.base import RECORD_LIMIT, Notice, Record, digest
-from regatta_feed.sources.files import Files, files_of
+from regatta_feed.sources.files import Files, LocalFiles, RemoteFiles, files_of
 from regatta_feed.spec import SourceSpec
 
 __all__ = ["Lines", "open_text"]
@@ -24,6 +25,11 @@ class Lines:
             self._entries.extend(found)
         self.digest = digest([*files.stamps, self._entries.tobytes()])
 
+    def close(self) -> None:
+        """Take copies of files away."""
+        if isinstance(self._files, LocalFiles):
+            self._files.close()
+
     def __len__(self) -> int:
         return len(self._entries) // 3
 
@@ -38,7 +44,10 @@ class Lines:
 
 def open_text(spec: SourceSpec) -> Lines:
     """Index a text file, or those of a folder in the order of their names."""
-    return Lines(files_of(spec.uri, (".txt", ".jsonl", ".csv", ".tsv"), seconds=spec.seconds))
+    files = files_of(spec.uri, (".txt", ".jsonl", ".csv", ".tsv"), seconds=spec.seconds)
+    if isinstance(files, RemoteFiles):  # a request for each line would be too many
+        files = files.fetched(folder=spec.folder or tempfile.gettempdir(), limit=spec.limit)
+    return Lines(files)
 
 
 def _walked(files: Files, number: int) -> array[int]:

@@ -13,6 +13,7 @@ from regatta_feed.errors import DamagedError, StepError
 from regatta_feed.params import Params
 from regatta_feed.steps.base import Item, Kind
 from regatta_feed.steps.decode import pixels
+from regatta_feed.steps.sounds import Sound, Spectrum
 
 __all__ = ["DTYPES", "Affine", "Cast", "ClassIndex", "Layout", "Normalize", "OneHot", "Scale", "numbers"]
 
@@ -36,6 +37,8 @@ def numbers(value: Any) -> NDArray[Any]:
     """The array that a value stands for."""
     if isinstance(value, Affine):
         return value.image * value.factor + value.offset
+    if isinstance(value, Sound | Spectrum):
+        return value.array
     return value if isinstance(value, np.ndarray) else pixels(value)
 
 
@@ -43,6 +46,8 @@ def _affine(value: Any) -> Affine | NDArray[np.floating]:
     """Bytes as parts of 1, floating point numbers as they are."""
     if isinstance(value, Affine):
         return value
+    if isinstance(value, Sound | Spectrum):
+        return value.array
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         return value
     image = pixels(value)
