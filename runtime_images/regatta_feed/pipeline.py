@@ -23,6 +23,7 @@ from regatta_feed.sources.base import Record, Source
 from regatta_feed.sources.text import Lines
 from regatta_feed.steps.base import Item, Kind, Step
 from regatta_feed.steps.decode import pixels
+from regatta_feed.steps.mixing import Blend, CutMix, MixUp
 from regatta_feed.steps.values import Affine, Layout, numbers
 
 __all__ = ["Damage", "Field", "Pipeline", "Schema", "deterministic", "image_like", "write"]
@@ -207,19 +208,50 @@ class Pipeline:
         chosen = self.order.indices(epoch=epoch, step=step, rank=rank)
         if self.ahead is not None:
             self.ahead.want(chosen[part.start : part.stop].tolist(), epoch=epoch, step=step, rank=rank)
-        label = next((each for each in schema.fields if each.name == "label"), None)
-        for place in part:
-            item = self.good(epoch=epoch, sample=int(chosen[place]))
-            before = time.process_time() if self.seconds is not None else 0.0
-            write(item, arrays["data"][place], schema)
-            if "mask" in arrays:
-                arrays["mask"][place] = item.mask
-            if label is not None:
-                if item.label is None:
-                    raise StepError(f"{item.name} has no label, and others have")
-                arrays["label"][place] = item.label
-            if self.seconds is not None:
-                self.seconds["write"] = self.seconds.get("write", 0.0) + time.process_time() - before
+        blend = self._blend(schema, epoch=epoch, step=step, rank=rank)
+        if blend is None:
+            for place in part:
+                self._put(arrays, schema, place, self.good(epoch=epoch, sample=int(chosen[place])))
+            return
+        first_channels = schema.layout == "NCHW"
+        # Two samples beside the batch: each is needed unmixed for the next one.
+        pair = [{name: np.empty_like(array[:1]) for name, array in arrays.items()} for _ in range(2)]
+        self._put(pair[1], schema, 0, self.good(epoch=epoch, sample=int(chosen[part.start - 1])))
+        for number, place in enumerate(part):
+            own, before = pair[number % 2], pair[1 - number % 2]
+            self._put(own, schema, 0, self.good(epoch=epoch, sample=int(chosen[place])))
+            blend.into(arrays["data"][place], own["data"][0], before["data"][0], channels_first=first_channels)
+            arrays["label"][place] = blend.label(own["label"][0], before["label"][0])
+
+    def _blend(self, schema: Schema, *, epoch: int, step: int, rank: int) -> Blend | None:
+        """How the batch is mixed; where there are several ways, one of them is drawn."""
+        ways = [step for step in self.steps if isinstance(step, MixUp | CutMix)]
+        if not ways:
+            return None
+        data = schema.fields[0]
+        draws = self.order.batch_draws(epoch=epoch, step=step, rank=rank)
+        way = ways[draws.below(len(ways))]
+        if isinstance(way, CutMix) and schema.layout is None:
+            raise StepError("cutMix wants images; for other samples there is mixUp")
+        if np.dtype(data.dtype).kind != "f":
+            raise StepError(
+                f"{way.name} wants floating point numbers, not {data.dtype}; put scale or normalize before it"
+            )
+        sides = data.shape[1:] if schema.layout == "NCHW" else data.shape[:2]
+        return way.blend(draws, *(sides if schema.layout is not None else (1, 1)))
+
+    def _put(self, arrays: Mapping[str, NDArray[Any]], schema: Schema, place: int, item: Item) -> None:
+        """Write a sample to its place in the arrays."""
+        before = time.process_time() if self.seconds is not None else 0.0
+        write(item, arrays["data"][place], schema)
+        if "mask" in arrays:
+            arrays["mask"][place] = item.mask
+        if "label" in arrays:
+            if item.label is None:
+                raise StepError(f"{item.name} has no label, and others have")
+            arrays["label"][place] = item.label
+        if self.seconds is not None:
+            self.seconds["write"] = self.seconds.get("write", 0.0) + time.process_time() - before
 
 
 def deterministic(steps: Sequence[Step]) -> int:

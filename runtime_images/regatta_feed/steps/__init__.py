@@ -24,6 +24,7 @@ from regatta_feed.steps.geometry import (
     RandomVerticalFlip,
     Resize,
 )
+from regatta_feed.steps.mixing import CutMix, MixUp
 from regatta_feed.steps.text import Pack, Pad, Tokenize
 from regatta_feed.steps.user import Python
 from regatta_feed.steps.values import Cast, ClassIndex, Layout, Normalize, OneHot, Scale
@@ -57,6 +58,8 @@ STEPS: Final[dict[str, type[Step]]] = {
         Mel,
         Log,
         FixedLength,
+        MixUp,
+        CutMix,
     )
 }
 _BEGINS_WITH: Final = {"ImageFolder": Kind.ENCODED, "Text": Kind.TEXT, "Audio": Kind.AUDIO}
@@ -111,6 +114,19 @@ def check_order(steps: Sequence[Step], path: str) -> None:
             raise SpecError(
                 f"{path}[{number}]", f"{steps[number].name} cannot stand before pack, which is done once for all epochs"
             )
+    mixing, classes = "", None
+    for number, step in enumerate(steps):
+        here = f"{path}[{number}].{step.name}"
+        if isinstance(step, OneHot | MixUp | CutMix):
+            if step.classes is None and classes is None:
+                raise SpecError(f"{here}.classes", "is missing")
+            if step.classes is not None and classes not in (None, step.classes):
+                raise SpecError(f"{here}.classes", f"is {step.classes}, and before it {classes}")
+            classes = step.classes or classes
+        if isinstance(step, MixUp | CutMix):
+            mixing = step.name
+        elif mixing and not isinstance(step, Layout):
+            raise SpecError(f"{path}[{number}]", f"{step.name} cannot stand after {mixing}, which mixes whole samples")
 
 
 _NEEDED: Final = {

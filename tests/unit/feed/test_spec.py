@@ -73,6 +73,17 @@ def test_without_shuffle_the_order_is_that_of_the_source_and_an_empty_shuffle_ha
             "put it before",
         ),
         (with_steps(), "preprocessing.pipeline", "add decodeImage"),
+        (with_steps({"decodeImage": {}}, {"mixUp": {}}), "preprocessing.pipeline[1].mixUp.classes", "is missing"),
+        (
+            with_steps({"decodeImage": {}}, {"oneHot": {"classes": 3}}, {"cutMix": {"classes": 4}}),
+            "preprocessing.pipeline[2].cutMix.classes",
+            "is 4, and before it 3",
+        ),
+        (
+            with_steps({"decodeImage": {}}, {"mixUp": {"classes": 3}}, {"scale": {}}),
+            "preprocessing.pipeline[2]",
+            "cannot stand after mixUp",
+        ),
         (of("Text"), "preprocessing.pipeline", "add tokenize"),
         (of("Text", TOKENIZE), "preprocessing.pipeline", "add pad or pack"),
         (of("Text", {"pad": {"length": 8}}), "preprocessing.pipeline[0]", "put tokenize before it"),
