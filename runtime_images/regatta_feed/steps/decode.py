@@ -7,28 +7,23 @@ one of 224 is decoded at an eighth, a quarter or half of its size, which costs a
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Self
-
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))  # before the import: it is read once
+from typing import Any, ClassVar, Self
 
 import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from regatta_feed import PIXEL_LIMIT
 from regatta_feed.draws import Draws
 from regatta_feed.errors import DamagedError, StepError
 from regatta_feed.params import Params
 from regatta_feed.steps.base import Item, Kind
 
-__all__ = ["PIXEL_LIMIT", "DecodeImage", "Encoded", "Image", "halved", "pixels", "size_of"]
+__all__ = ["DecodeImage", "Encoded", "Image", "halved", "pixels", "size_of"]
 
 cv2.setNumThreads(1)  # the feed's processes are its parallelism, and OpenCV's threads do not live through a fork
-
-PIXEL_LIMIT: Final = 1 << 27
-"""134 million, half a gigabyte as RGB with what decoding needs: more is a bomb, or for a special program."""
 
 Image = NDArray[np.uint8]
 
