@@ -23,17 +23,30 @@ CUDA: Final = (
 )
 # TensorFlow names it for its own build.
 UNUSED: Final = ("libclang",)
+# Loads tokenizers from the network, which the feed never does.
+UNREACHED: Final = ("huggingface-hub",)
+# moto's botocore asks for a python-dateutil before 3, kubernetes for one from 3 on; the tests pass with the latter.
+OVERRIDES: Final = ("python-dateutil>=3",)
 # In the image on which Horovod's stands, with all that they need.
 FRAMEWORKS: Final = ("tensorflow",)
 
 
-def pin(target: str, *, source: str, options: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> None:
+def pin(
+    target: str,
+    *,
+    source: str,
+    options: tuple[str, ...] = (),
+    without: tuple[str, ...] = (),
+    instead: tuple[str, ...] = (),
+) -> None:
     """Write one list, complete with what the wanted packages need, for every supported Python and machine."""
     uv = [sys.executable, "-m", "uv", "pip", "compile", source, "--universal", "--python-version", "3.11"]
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as excluded:
-        excluded.write("\n".join(without))
-        excluded.flush()
-        exclude = ["--excludes", excluded.name] if without else []
+    with tempfile.TemporaryDirectory() as folder:
+        excluded, override = Path(folder, "excluded.txt"), Path(folder, "override.txt")
+        excluded.write_text("\n".join(without))
+        override.write_text("\n".join(instead))
+        exclude = ["--excludes", str(excluded)] if without else []
+        exclude += ["--override", str(override)] if instead else []
         quietly = ["--quiet", "--no-header", "--no-annotate", "--upgrade"]
         listed = subprocess.run(
             [*uv, *options, *exclude, *quietly], cwd=REPO, check=True, stdout=subprocess.PIPE, text=True
@@ -46,10 +59,10 @@ def pin(target: str, *, source: str, options: tuple[str, ...] = (), without: tup
 
 def main() -> None:
     """Write all lists."""
-    pin("constraints.txt", source="pyproject.toml", options=("--extra", "dev"))
+    pin("constraints.txt", source="pyproject.toml", options=("--extra", "dev"), without=UNREACHED, instead=OVERRIDES)
     pin(f"{IMAGES}/operator/requirements.txt", source="pyproject.toml", options=("--extra", "operator"))
     pin(f"{IMAGES}/operator/requirements-build.txt", source=f"{IMAGES}/operator/requirements-build.in")
-    pin(f"{IMAGES}/feed/requirements.txt", source=f"{IMAGES}/feed/requirements.in")
+    pin(f"{IMAGES}/feed/requirements.txt", source=f"{IMAGES}/feed/requirements.in", without=UNREACHED)
     wanted = f"{IMAGES}/pytorch/requirements.in"
     pin(f"{IMAGES}/pytorch/requirements.txt", source=wanted)
     pin(f"{IMAGES}/pytorch/requirements-cpu.txt", source=wanted, without=CUDA)

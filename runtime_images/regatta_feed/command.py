@@ -11,21 +11,26 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
 from regatta_feed.cache import DecodedCache
+from regatta_feed.encoded import READ_AHEAD, EncodedCache
 from regatta_feed.errors import FeedError, OutOfMemoryError, SourceError, SpecError
-from regatta_feed.measure import measure
+from regatta_feed.measure import measure, schema_of
 from regatta_feed.memory import keep_freed_memory
 from regatta_feed.order import Order
+from regatta_feed.packing import packed
 from regatta_feed.pipeline import Pipeline, deterministic
 from regatta_feed.preview import preview
 from regatta_feed.processors import processors
 from regatta_feed.server import Server, Settings
-from regatta_feed.sources import open_source
+from regatta_feed.sources import Source, open_source
 from regatta_feed.spec import FeedSpec, read_spec
+from regatta_feed.steps.text import Pack
+from regatta_feed.storage import is_remote
 
 __all__ = ["main"]
 
@@ -41,23 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         spec = read_spec(_document(options))
         pipeline = _pipeline(spec, options)
-        if options.preview:
-            print(preview(pipeline, options.preview))
-            return 0
-        if options.measure:
-            with _folder(None) as folder:
-                for line in measure(pipeline, _settings(spec, options, folder), layout=options.layout):
-                    print(line, flush=True)
-            return 0
-        with _folder(options.folder) as folder:
-            _serve(pipeline, _settings(spec, options, folder), layout=options.layout)
+        with pipeline:
+            _run(pipeline, spec, options)
     except SpecError as error:
         file = f"{options.spec}: " if options.spec else ""
         print(f"regatta-feed: {file}{error}", file=sys.stderr)
         return 2
     except SourceError as error:
         print(f"regatta-feed: {error}", file=sys.stderr)
-        return 1 if "://" in spec.source.uri else 2  # what is not on this machine may only be out of reach
+        return 1 if is_remote(spec.source.uri) else 2  # what is not on this machine may only be out of reach
     except OutOfMemoryError as error:
         print(f"regatta-feed: {error}", file=sys.stderr)
         return 3
@@ -67,6 +64,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _run(pipeline: Pipeline, spec: FeedSpec, options: argparse.Namespace) -> None:
+    if options.preview:
+        print(preview(pipeline, options.preview))
+        return
+    if options.measure:
+        with _folder(None) as folder:
+            for line in measure(pipeline, _settings(spec, options, folder), layout=options.layout):
+                print(line, flush=True)
+        return
+    with _folder(options.folder) as folder:
+        _serve(pipeline, _settings(spec, options, folder), layout=options.layout)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,8 +95,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--processes", type=_count, metavar="N", help="processes that work (default: one for each CPU)")
     add("--slots", type=_count, default=4, metavar="N", help="batches in memory for each training process (default 4)")
     add("--epochs", type=_count, metavar="N", help="instead of what the pipeline says")
-    add("--cache-folder", metavar="DIR", help="where cache: Decoded keeps its file (default: that of temporary files)")
+    add("--cache-folder", metavar="DIR", help="where samples are kept, see cache (default: that of temporary files)")
     add("--cache-mib", type=_count, default=8192, metavar="N", help="the most that it takes, in MiB (default 8192)")
+    add(
+        "--storage-seconds",
+        type=_count,
+        default=60,
+        metavar="N",
+        help="the longest that a storage on another machine may take for one object, with all tries (default 60)",
+    )
     add("--metrics-port", type=_count, metavar="N", help="serve Prometheus' metrics at this port")
     add("--layout", choices=("NCHW", "NHWC"), help="of images, until a training process asks for its own")
     add("--stay", action="store_true", help="go on when all training processes have read their last batch")
@@ -130,7 +147,14 @@ def _pipeline(spec: FeedSpec, options: argparse.Namespace) -> Pipeline:
             f"ranks {options.first_rank} to {options.first_rank + options.queues - 1} do not fit a world of {world}"
         )
     sys.path.insert(0, os.getcwd())
-    source = open_source(spec.source)
+    folder, limit = Path(options.cache_folder or tempfile.gettempdir()), options.cache_mib << 20
+    processes = options.processes or processors()
+    source: Source = open_source(replace(spec.source, seconds=options.storage_seconds, folder=str(folder), limit=limit))
+    steps = spec.steps
+    pack = next((number for number, step in enumerate(steps) if isinstance(step, Pack)), None)
+    if pack is not None:
+        source = packed(source, steps[:pack], steps[pack], processes=processes, folder=folder, limit=limit)
+        steps = steps[pack + 1 :]
     order = Order(
         samples=len(source),
         world=world,
@@ -143,14 +167,23 @@ def _pipeline(spec: FeedSpec, options: argparse.Namespace) -> Pipeline:
         needed = world * spec.batch_size if spec.drop_last else world
         advice = "; make batchSize smaller, or write dropLast: false" if spec.drop_last else ""
         raise SourceError(f"{spec.source.uri}: {len(source)} samples are too few: a step needs {needed}{advice}")
-    pipeline = Pipeline(source, spec.steps, order)
-    if spec.cache and not options.preview:
+    pipeline = Pipeline(source, steps, order, texts=spec.steps)
+    if spec.cache == "Decoded" and not options.preview:
         pipeline.kept = deterministic(spec.steps)
         pipeline.cache = DecodedCache(
             samples=len(source),
-            folder=Path(options.cache_folder or tempfile.gettempdir()),
-            limit=options.cache_mib << 20,
-            writers=options.processes or processors(),
+            folder=folder,
+            limit=limit,
+            writers=processes,
+        )
+    if pack is None and (spec.cache == "Encoded" or is_remote(spec.source.uri)):
+        keep = spec.cache == "Encoded" and options.cache_folder is not None
+        pipeline.encoded = EncodedCache(
+            samples=len(source),
+            folder=folder,
+            limit=limit if spec.cache == "Encoded" else min(limit, 2 * READ_AHEAD),
+            digest=source.digest,
+            keep=keep,
         )
     return pipeline
 
@@ -166,13 +199,14 @@ def _settings(spec: FeedSpec, options: argparse.Namespace, folder: Path) -> Sett
         fail_on_damage=spec.fail_on_damage,
         stay=options.stay,
         metrics_port=options.metrics_port,
+        storage_seconds=options.storage_seconds,
     )
 
 
 def _serve(pipeline: Pipeline, settings: Settings, *, layout: str | None) -> None:
     if layout is None:
         layout = "NHWC" if os.environ.get("REGATTA_FRAMEWORK") == "TensorFlow" else "NCHW"
-    server = Server(pipeline, pipeline.schema(layout), settings)
+    server = Server(pipeline, schema_of(pipeline, layout), settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     print(

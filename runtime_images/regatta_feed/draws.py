@@ -71,6 +71,26 @@ class Draws:
         """A whole number of [0, count); the bias is count / 2**64."""
         return (self.bits() * count) >> 64
 
+    def normal(self) -> float:
+        """A number of the standard normal distribution."""
+        return math.sqrt(-2 * math.log(1 - self.uniform())) * math.cos(2 * math.pi * self.uniform())
+
+    def log_gamma(self, shape: float) -> float:
+        """The logarithm of a number of the gamma distribution, after Marsaglia and Tsang."""
+        if shape < 1:  # the number itself may be too small for a float
+            return self.log_gamma(shape + 1) + math.log(1 - self.uniform()) / shape
+        d = shape - 1 / 3
+        while True:
+            x = self.normal()
+            v = (1 + x / math.sqrt(9 * d)) ** 3
+            if v > 0 and math.log(1 - self.uniform()) < x * x / 2 + d - d * v + d * math.log(v):
+                return math.log(d * v)
+
+    def beta(self, shape: float) -> float:
+        """A number of the symmetric beta distribution."""
+        difference = self.log_gamma(shape) - self.log_gamma(shape)
+        return 1 / (1 + math.exp(-difference)) if difference > -700 else 0.0
+
     def permutation(self, count: int) -> list[int]:
         """0 to count - 1 in random order."""
         order = list(range(count))

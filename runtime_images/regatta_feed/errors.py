@@ -10,6 +10,8 @@ FeedError
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = ["DamagedError", "FeedError", "OutOfMemoryError", "SourceError", "SpecError", "StepError"]
 
 
@@ -22,7 +24,10 @@ class SpecError(FeedError):
 
     def __init__(self, path: str, words: str) -> None:
         super().__init__(f"{path}: {words}")
-        self.path = path
+        self.path, self._words = path, words
+
+    def __reduce__(self) -> Any:
+        return SpecError, (self.path, self._words)
 
 
 class SourceError(FeedError):
@@ -35,6 +40,9 @@ class DamagedError(FeedError):
     def __init__(self, reason: str, words: str) -> None:
         super().__init__(words)
         self.reason = reason
+
+    def __reduce__(self) -> Any:
+        return DamagedError, (self.reason, str(self))
 
 
 class StepError(FeedError):

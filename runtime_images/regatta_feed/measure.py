@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from regatta_feed.isolate import isolated
 from regatta_feed.pipeline import Pipeline, Schema
 from regatta_feed.server import Server, Settings
 
@@ -21,8 +22,10 @@ SAMPLES = 256
 
 def measure(pipeline: Pipeline, settings: Settings, *, layout: str | None) -> Iterator[str]:
     """Run some epochs (one if nobody says more) into nowhere, and say how fast that was."""
-    schema = pipeline.schema(layout or "NCHW")
-    yield from step_table(pipeline, schema)
+    schema = schema_of(pipeline, layout or "NCHW")
+    remote = pipeline.encoded is not None
+    if not remote:
+        yield from step_table(pipeline, schema)
     server = Server(pipeline, schema, replace(settings, sink=True, stay=False, epochs=settings.epochs or 1))
     before, wall = _cpu_seconds(), time.monotonic()
     server.run()
@@ -37,6 +40,16 @@ def measure(pipeline: Pipeline, settings: Settings, *, layout: str | None) -> It
     yield f"time of the processes: {shares}"
     if server.damaged:
         yield f"{len(server.damaged)} damaged samples were replaced"
+    if remote:  # reading starts threads, and workers cannot be forked beside them
+        yield from step_table(pipeline, schema)
+
+
+def schema_of(pipeline: Pipeline, layout: str) -> Schema:
+    """The pipeline's schema, found in a process of its own where finding it starts threads."""
+    if pipeline.encoded is None:
+        return pipeline.schema(layout)
+    schema, pipeline.damaged = isolated(lambda: (pipeline.schema(layout), pipeline.damaged))
+    return schema
 
 
 def _cpu_seconds() -> float:

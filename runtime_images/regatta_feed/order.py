@@ -21,7 +21,7 @@ TABLE_LIMIT = 1 << 16
 """Up to here an epoch's permutation is a sorted table (uniform, half a megabyte); beyond it is computed."""
 ROUNDS = 6
 """Of the Feistel network. The tests of this project pass with 4."""
-_ORDERS, _SUBSTITUTES, _AUGMENTATION, _TABLES = 1, 2, 3, 4  # what a key is for
+_ORDERS, _SUBSTITUTES, _AUGMENTATION, _TABLES, _MIXING = 1, 2, 3, 4, 5  # what a key is for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +92,10 @@ class Order:
     def draws(self, *, epoch: int, sample: int) -> Draws:
         """The random numbers of a sample's augmentation."""
         return Draws(fold(self.seed, _AUGMENTATION, epoch, sample))
+
+    def batch_draws(self, *, epoch: int, step: int, rank: int) -> Draws:
+        """The random numbers of what is done with a batch as a whole."""
+        return Draws(fold(self.seed, _MIXING, epoch, step, rank))
 
 
 def permuted(positions: NDArray[np.int64], *, count: int, key: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""A picture of what a pipeline makes: a contact sheet of one batch, with the names of the classes."""
+"""What a pipeline makes, to be looked at: a contact sheet of one batch with the names of the classes, or text."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from regatta_feed.errors import FeedError
 from regatta_feed.measure import step_table
 from regatta_feed.pipeline import Pipeline, image_like
+from regatta_feed.steps.audio import Spectrogram
+from regatta_feed.steps.base import Item, Kind
+from regatta_feed.steps.sounds import Spectrum
+from regatta_feed.steps.text import Tokenize
 from regatta_feed.steps.values import Normalize, numbers
 
 __all__ = ["preview", "sheet"]
@@ -20,6 +24,7 @@ __all__ = ["preview", "sheet"]
 PICTURES: Final = 24
 SIDE: Final = 192
 CAPTION: Final = 18
+TEXTS: Final = 8
 
 
 def preview(pipeline: Pipeline, file: str) -> str:
@@ -31,12 +36,18 @@ def preview(pipeline: Pipeline, file: str) -> str:
     arrays = [numbers(item.value) for item in items]
     lines = list(step_table(pipeline, schema))
     lines += [f"{each.name}: {each.dtype} {list(each.shape)} a sample" for each in schema.fields]
-    if not all(image_like(array) for array in arrays):
+    tokenize = next((step for step in pipeline.texts if isinstance(step, Tokenize)), None)
+    if tokenize is not None and arrays[0].dtype.kind == "i":
+        return "\n".join([*lines, *(tokenize.text(array) for array in arrays[:TEXTS])])
+    norm = next((step for step in pipeline.steps if isinstance(step, Normalize)), None)
+    if all(isinstance(item.value, Spectrum) or _spectral(pipeline, item) for item in items):
+        pictures = [heard(array) for array in arrays]
+    elif all(image_like(array) for array in arrays):
+        pictures = [shown(array, norm) for array in arrays]
+    else:
         lines.append("what it makes is no picture; the first sample's numbers begin with")
         lines.append(str(arrays[0].reshape(-1)[:16]))
         return "\n".join(lines)
-    norm = next((step for step in pipeline.steps if isinstance(step, Normalize)), None)
-    pictures = [shown(array, norm) for array in arrays]
     captions = [_caption(pipeline, item.label) for item in items]
     ok, encoded = cv2.imencode(".png", sheet(pictures, captions)[..., ::-1])
     try:
@@ -57,6 +68,19 @@ def shown(array: NDArray[Any], norm: Normalize | None) -> NDArray[np.uint8]:
         array = array * 255
     array = np.clip(np.rint(array), 0, 255).astype(np.uint8)
     return np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array
+
+
+def _spectral(pipeline: Pipeline, item: Item) -> bool:
+    made = any(step.takes is Kind.SPECTRUM or isinstance(step, Spectrogram) for step in pipeline.steps)
+    return made and numbers(item.value).ndim == 3
+
+
+def heard(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """A spectrogram of the first channel as grey: low frequencies below, what is strongest white."""
+    first = np.flipud(array[0]).astype(np.float64)
+    low, high = float(first.min()), float(first.max())
+    grey = ((first - low) * (255 / (high - low or 1.0))).astype(np.uint8)
+    return np.repeat(grey[..., np.newaxis], 3, axis=2)
 
 
 def sheet(pictures: list[NDArray[np.uint8]], captions: list[str]) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from regatta_feed.errors import SpecError
 from regatta_feed.params import Params
 from regatta_feed.steps import Step, read_steps
+from regatta_feed.storage import SECONDS
 
 __all__ = ["FORMATS", "FeedSpec", "SourceSpec", "read_spec"]
 
@@ -32,6 +33,12 @@ class SourceSpec:
     """Name of the column, feature or file ending that holds a sample's data; the format's default if none."""
     label: str | None = None
     """The same for its label."""
+    seconds: float = SECONDS
+    """That a storage on another machine may take for one object."""
+    folder: str = ""
+    """Where what must be fetched whole is kept."""
+    limit: int = 8 << 30
+    """Bytes of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +53,8 @@ class FeedSpec:
     seed: int | None
     """None leaves the samples in the order of the source."""
     drop_last: bool
-    cache: bool
-    """Whether decoded images are kept for the later epochs."""
+    cache: str
+    """What is kept for the later epochs: None, Decoded or Encoded."""
     fail_on_damage: bool
     """Else damaged samples are replaced, up to one in a hundred."""
 
@@ -67,10 +74,10 @@ def read_spec(raw: Any) -> FeedSpec:
         epochs=fields.integer("epochs", None, low=1, high=1_000_000_000),
         seed=_seed(fields, path),
         drop_last=fields.boolean("dropLast", True),
-        cache=_cache(fields),
+        cache=fields.choice("cache", CACHES, "None"),
         fail_on_damage=fields.choice("onError", ON_ERROR, "Skip") == "Fail",
     )
-    if spec.cache and (not spec.steps or spec.steps[0].name != "decodeImage"):
+    if spec.cache == "Decoded" and (not spec.steps or spec.steps[0].name != "decodeImage"):
         raise SpecError(f"{path}.cache", "Decoded keeps images, and the pipeline does not begin with decodeImage")
     fields.value("resources", None)
     fields.close()
@@ -97,31 +104,17 @@ def _seed(fields: Params, path: str) -> int | None:
     return seed
 
 
-def _cache(fields: Params) -> bool:
-    kind = fields.choice("cache", CACHES, "None")
-    if kind == "Encoded":
-        raise fields.fail("cache", "Encoded is not available yet; write Decoded or None")
-    return kind == "Decoded"
-
-
 def _source(raw: Any, path: str) -> SourceSpec:
     fields = Params(raw, path)
     uri = fields.text("uri")
-    if "://" in uri:
-        scheme, _, rest = uri.partition("://")
-        if scheme != "file":
-            raise SpecError(
-                f"{path}.uri", f"{scheme}:// is not available yet; give a path of this machine or of a volume"
-            )
-        uri = rest
+    if uri.startswith("file://"):
+        uri = uri.removeprefix("file://")
     source = SourceSpec(
         uri=uri,
         format=fields.choice("format", FORMATS),
         data=fields.text("data", None, limit=256),
         label=fields.text("label", None, limit=256),
     )
-    if source.format == "Audio":
-        raise SpecError(f"{path}.format", "Audio is not available yet; decode audio in the program")
     fields.value("volume", None)
     fields.close()
     return source

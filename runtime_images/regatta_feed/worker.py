@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 from regatta_feed.errors import FeedError
 from regatta_feed.pipeline import Pipeline, Schema
 from regatta_feed.ring import Ring
+from regatta_feed.settings import Settings
 
 __all__ = ["Answer", "Answers", "Task", "Worker", "start"]
 
@@ -101,7 +102,13 @@ class Worker:
 
 
 def start(
-    pipeline: Pipeline, schema: Schema, rings: Sequence[Ring], *, number: int, close: Sequence[socket.socket]
+    pipeline: Pipeline,
+    schema: Schema,
+    rings: Sequence[Ring],
+    settings: Settings,
+    *,
+    number: int,
+    close: Sequence[socket.socket],
 ) -> Worker:
     """Fork a worker; no two that live have one number.
 
@@ -121,8 +128,7 @@ def start(
         for each_signal in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each_signal, signal.SIG_IGN)  # the feed decides; its end is ours
         signal.set_wakeup_fd(-1)
-        if pipeline.cache is not None:
-            pipeline.cache.writer = number
+        pipeline.at_work(number, settings)
         _work(theirs, pipeline, schema, rings)
         code = 0
     except BaseException as error:  # a fork must never return into the feed's code

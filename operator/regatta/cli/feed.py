@@ -18,7 +18,7 @@ from regatta.errors import UsageError
 
 __all__ = ["PACKAGES", "checkout", "feed_command", "feed_environment", "run_feed"]
 
-PACKAGES: Final = ("numpy", "cv2", "simplejpeg", "pyarrow")
+PACKAGES: Final = ("numpy", "cv2", "simplejpeg", "pyarrow", "fsspec", "soundfile", "tokenizers")
 """Modules of the extra `feed`."""
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from regatta_feed.errors import SourceError
+from regatta_feed.isolate import isolated
+from regatta_feed.sources.audio import open_audio
 from regatta_feed.sources.base import Notice, Opener, Record, Source
 from regatta_feed.sources.folder import open_folder
 from regatta_feed.sources.parquet import open_parquet
@@ -16,6 +18,7 @@ from regatta_feed.sources.tar import open_tars
 from regatta_feed.sources.text import open_text
 from regatta_feed.sources.tfrecord import open_tfrecords
 from regatta_feed.spec import SourceSpec
+from regatta_feed.storage import is_remote
 
 __all__ = ["Notice", "Record", "Source", "open_source"]
 
@@ -25,13 +28,15 @@ OPENERS: Final[dict[str, Opener]] = {
     "TFRecord": open_tfrecords,
     "Parquet": open_parquet,
     "Text": open_text,
+    "Audio": open_audio,
 }
 
 
 def open_source(spec: SourceSpec) -> Source:
     """Index the data; raises SourceError where there is none or it cannot be read."""
+    opened = lambda: OPENERS[spec.format](spec)  # noqa: E731
     try:
-        source = OPENERS[spec.format](spec)
+        source = isolated(opened) if is_remote(spec.uri) else opened()
     except OSError as error:
         raise SourceError(f"{error.filename or spec.uri}: {error.strerror or error}") from error
     if not len(source):

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from regatta_feed.errors import DamagedError, SourceError
+from regatta_feed.errors import DamagedError
 
-__all__ = ["Notice", "Opener", "Record", "Source", "digest", "listed", "read_at", "read_file"]
+__all__ = ["RECORD_LIMIT", "Notice", "Opener", "Record", "Source", "digest", "read_file"]
 
 RECORD_LIMIT = 1 << 30
 """Bytes of one sample; more is taken for damage, so that a length that lies cannot fill the memory."""
@@ -65,19 +65,6 @@ def digest(parts: Iterable[str | bytes]) -> str:
     return total.hexdigest()[:16]
 
 
-def listed(uri: str, endings: Sequence[str]) -> list[Path]:
-    """The files that a URI means, sorted: itself, or those of the folder that have one of the endings."""
-    path = Path(uri)
-    if path.is_dir():
-        found = sorted(each for each in path.rglob("*") if each.name.endswith(tuple(endings)) and each.is_file())
-        if not found:
-            raise SourceError(f"{uri}: no files that end with {' or '.join(endings)}")
-        return found
-    if not path.exists():
-        raise SourceError(f"{uri}: there is no such file or folder")
-    return [path]
-
-
 def read_file(path: str | Path) -> bytes:
     """A whole file of bounded size; pipes and devices are refused, for they may never end."""
     try:
@@ -102,51 +89,3 @@ def read_file(path: str | Path) -> bytes:
     finally:
         os.close(descriptor)
     return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-class Files:
-    """Descriptors of the files of a source, opened where they are first read; a fork shares none of them."""
-
-    def __init__(self, paths: Sequence[Path], *, limit: int = 64) -> None:
-        self.paths = tuple(paths)
-        self._limit = limit
-        self._open: dict[int, int] = {}
-        self._process = os.getpid()
-
-    def read(self, number: int, offset: int, size: int) -> bytes:
-        """Bytes of a file; raises DamagedError where they are not there."""
-        if not 0 <= size <= RECORD_LIMIT:
-            raise DamagedError("too_large", f"{self.paths[number]}: a sample of {size} bytes at {offset}")
-        try:
-            data = os.pread(self._descriptor(number), size, offset)
-        except OSError as error:
-            raise DamagedError("unreadable", f"{self.paths[number]}: {error.strerror}") from error
-        if len(data) != size:
-            raise DamagedError("truncated", f"{self.paths[number]}: ends within a sample at {offset}")
-        return data
-
-    def size(self, number: int) -> int:
-        """Bytes in a file."""
-        return os.fstat(self._descriptor(number)).st_size
-
-    def close(self) -> None:
-        """Give the descriptors back."""
-        for descriptor in self._open.values():
-            os.close(descriptor)
-        self._open.clear()
-
-    def _descriptor(self, number: int) -> int:
-        if self._process != os.getpid():
-            self._open = {}
-            self._process = os.getpid()
-        found = self._open.get(number)
-        if found is None:
-            if len(self._open) >= self._limit:
-                os.close(self._open.pop(next(iter(self._open))))
-            found = self._open[number] = os.open(self.paths[number], os.O_RDONLY | os.O_CLOEXEC)
-        return found
-
-
-def read_at(files: Files, number: int, offset: int, size: int) -> bytes:
-    """`Files.read`, for a header that may lie beyond the end: what is there, possibly less."""
-    return os.pread(files._descriptor(number), size, offset)

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from pathlib import Path
@@ -18,13 +19,16 @@ from typing import Any, Final
 import numpy as np
 
 from regatta_feed.errors import DamagedError, SourceError
-from regatta_feed.sources.base import Notice, Record, digest, listed
+from regatta_feed.sources.base import Notice, Record, digest
+from regatta_feed.sources.files import Files, LocalFiles, files_of
 from regatta_feed.spec import SourceSpec
 
 __all__ = ["Parquet", "open_parquet"]
 
 DATA: Final = ("image", "data", "text")
 LABEL: Final = ("label", "class", "target")
+_LOCK: Final = threading.Lock()
+"""Of the row groups kept: who reads ahead is a thread."""
 GROUPS_KEPT: Final = 8
 """Row groups that a worker keeps decoded: shuffled reading wants many, memory wants few."""
 
@@ -33,24 +37,24 @@ class Parquet:
     """Rows by number; the unit of reading is a row group."""
 
     def __init__(
-        self, files: list[tuple[Path, list[int]]], *, data: str, label: str | None, notices: list[Notice]
+        self, files: Files, rows: list[tuple[int, list[int]]], *, data: str, label: str | None, notices: list[Notice]
     ) -> None:
         self.classes: tuple[str, ...] = ()
         self.notices = tuple(notices)
-        self._data, self._label = data, label
-        self._groups: list[tuple[Path, int]] = []
+        self._files, self._data, self._label = files, data, label
+        self._groups: list[tuple[int, int]] = []
         self._starts: list[int] = []
         total = 0
-        for path, rows in files:
-            for number, count in enumerate(rows):
+        for file, counts in rows:
+            for number, count in enumerate(counts):
                 if count:
-                    self._groups.append((path, number))
+                    self._groups.append((file, number))
                     self._starts.append(total)
                     total += count
         self._total = total
         self._kept: OrderedDict[int, tuple[Any, Any]] = OrderedDict()
         self.digest = digest(
-            [data, str(label), *(f"{path.name}:{number}" for path, number in self._groups), str(total)]
+            [data, str(label), *(f"{files.stamps[file]}:{number}" for file, number in self._groups), str(total)]
         )
 
     def __len__(self) -> int:
@@ -58,13 +62,14 @@ class Parquet:
 
     def name(self, index: int) -> str:
         group, row = self._place(index)
-        path, number = self._groups[group]
-        return f"{path}: row {row} of group {number}"
+        file, number = self._groups[group]
+        return f"{self._files.names[file]}: row {row} of group {number}"
 
     def read(self, index: int) -> Record:
         group, row = self._place(index)
         try:
-            data, labels = self._columns(group)
+            with _LOCK:
+                data, labels = self._columns(group)
         except (OSError, ValueError) as error:  # pyarrow's own errors are these two
             raise DamagedError("malformed", f"{self.name(index)}: {error}") from error
         value = data[row].as_py()
@@ -94,9 +99,9 @@ class Parquet:
         import pyarrow.parquet
 
         pyarrow.set_cpu_count(1)
-        path, number = self._groups[group]
+        place, number = self._groups[group]
         wanted = [self._data] + ([self._label] if self._label else [])
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with self._files.open(place) as stored, pyarrow.parquet.ParquetFile(stored) as file:
             table = file.read_row_group(number, columns=wanted, use_threads=False)
         found = (table.column(self._data), table.column(self._label) if self._label else None)
         self._kept[group] = found
@@ -107,28 +112,36 @@ class Parquet:
 
 def open_parquet(spec: SourceSpec) -> Parquet:
     """Index a file, or those of a folder in the order of their names."""
-    paths = listed(spec.uri, (".parquet",))
-    program = [sys.executable, "-c", "from regatta_feed.sources.parquet import index; index()"]
-    asked = json.dumps([str(path) for path in paths])
-    # It has to find what we are, wherever we were found.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    ended = subprocess.run(program, input=asked, capture_output=True, text=True, check=False, env=environment)
-    if ended.returncode != 0:
-        raise SourceError(f"{spec.uri}: {ended.stderr.strip()[-500:] or 'indexing it was killed'}")
+    stored = files_of(spec.uri, (".parquet",), seconds=spec.seconds)
+    answers = (
+        _asked(spec, stored) if isinstance(stored, LocalFiles) else stored.map(lambda number: _look(stored, number))
+    )
     files, notices = [], []
     names: list[str] | None = None
-    for path, answer in zip(paths, json.loads(ended.stdout), strict=True):
+    for number, answer in enumerate(answers):
+        path = stored.names[number]
         if "problem" in answer:
-            notices.append(Notice(str(path), answer["problem"]))
+            notices.append(Notice(path, answer["problem"]))
         elif names is not None and answer["names"] != names:
             raise SourceError(f"{path}: its columns {answer['names']} are not those of the files before it: {names}")
         else:
             names = answer["names"]
-            files.append((path, answer["rows"]))
+            files.append((number, answer["rows"]))
     if names is None:
         raise SourceError(f"{spec.uri}: no Parquet file in it can be read: {notices[0].words}")
     data = _column(spec.data, DATA, names, spec.uri, field="data")
-    return Parquet(files, data=data, label=_label(spec, names), notices=notices)
+    return Parquet(stored, files, data=data, label=_label(spec, names), notices=notices)
+
+
+def _asked(spec: SourceSpec, files: Files) -> list[dict[str, Any]]:
+    program = [sys.executable, "-c", "from regatta_feed.sources.parquet import index; index()"]
+    # It has to find what we are, wherever we were found.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    asked = json.dumps(files.names)
+    ended = subprocess.run(program, input=asked, capture_output=True, text=True, check=False, env=environment)
+    if ended.returncode != 0:
+        raise SourceError(f"{spec.uri}: {ended.stderr.strip()[-500:] or 'indexing it was killed'}")
+    return list(json.loads(ended.stdout))
 
 
 def _label(spec: SourceSpec, names: list[str]) -> str | None:
@@ -147,15 +160,17 @@ def _column(wanted: str | None, usual: tuple[str, ...], names: list[str], uri: s
 
 def index() -> None:
     """Body of the indexing process: paths on the standard input, columns and row counts on the standard output."""
+    files = LocalFiles([Path(name) for name in json.load(sys.stdin)])
+    json.dump(files.map(lambda number: _look(files, number)), sys.stdout)
+
+
+def _look(files: Files, number: int) -> dict[str, Any]:
     import pyarrow.parquet
 
-    answers: list[dict[str, Any]] = []
-    for path in json.load(sys.stdin):
-        try:
-            with pyarrow.parquet.ParquetFile(path) as file:
-                meta = file.metadata
-                rows = [meta.row_group(number).num_rows for number in range(meta.num_row_groups)]
-                answers.append({"names": file.schema_arrow.names, "rows": rows})
-        except (OSError, ValueError) as error:
-            answers.append({"problem": f"{error}"[:300]})
-    json.dump(answers, sys.stdout)
+    try:
+        with files.open(number) as stored, pyarrow.parquet.ParquetFile(stored) as file:
+            meta = file.metadata
+            rows = [meta.row_group(group).num_rows for group in range(meta.num_row_groups)]
+            return {"names": file.schema_arrow.names, "rows": rows}
+    except (OSError, ValueError) as error:
+        return {"problem": f"{error}"[:300]}

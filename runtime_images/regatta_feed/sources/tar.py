@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 from regatta_feed.errors import DamagedError
-from regatta_feed.sources.base import Files, Notice, Record, digest, listed, read_at
+from regatta_feed.sources.base import Notice, Record, digest
+from regatta_feed.sources.files import Files, files_of
 from regatta_feed.spec import SourceSpec
 
 __all__ = ["Tars", "open_tars"]
@@ -63,26 +64,34 @@ class Tars:
         notices: list[Notice] = []
         wanted = (data,) if data else DATA_ENDINGS
         labels = (label,) if label else LABEL_ENDINGS
-        for number, path in enumerate(files.paths):
-            try:
-                for stem, parts in _samples(_members(files, number)):
-                    found = next((parts[ending] for ending in wanted if ending in parts), None)
-                    if found is None:
-                        continue
-                    other = next((parts[ending] for ending in labels if ending in parts), Member("", -1, -1))
-                    self._entries.extend((number, found.offset, found.size, other.offset, other.size))
-                    self._names.append(stem)
-            except BadHeaderError as error:
-                notices.append(Notice(str(path), str(error)))
-        files.close()
+
+        def walked(number: int) -> tuple[list[tuple[str, Member, Member]], str]:
+            found, problem = [], ""
+            with files.open(number) as file:
+                try:
+                    for stem, parts in _samples(_members(file, files.size(number))):
+                        chosen = next((parts[ending] for ending in wanted if ending in parts), None)
+                        if chosen is not None:
+                            other = next((parts[ending] for ending in labels if ending in parts), Member("", -1, -1))
+                            found.append((stem, chosen, other))
+                except BadHeaderError as error:
+                    problem = str(error)
+            return found, problem
+
+        for number, (found, problem) in enumerate(files.map(walked)):
+            for stem, chosen, other in found:
+                self._entries.extend((number, chosen.offset, chosen.size, other.offset, other.size))
+                self._names.append(stem)
+            if problem:
+                notices.append(Notice(files.names[number], problem))
         self.notices = tuple(notices)
-        self.digest = digest([*(path.name for path in files.paths), self._entries.tobytes()])
+        self.digest = digest([*files.stamps, self._entries.tobytes()])
 
     def __len__(self) -> int:
         return len(self._names)
 
     def name(self, index: int) -> str:
-        return f"{self._files.paths[self._entries[index * 5]]}:{self._names[index]}"
+        return f"{self._files.names[self._entries[index * 5]]}:{self._names[index]}"
 
     def read(self, index: int) -> Record:
         number, offset, size, label_offset, label_size = self._entries[index * 5 : index * 5 + 5]
@@ -103,7 +112,7 @@ class Tars:
 
 def open_tars(spec: SourceSpec) -> Tars:
     """Index a tar, or the tars of a folder in the order of their names."""
-    return Tars(Files(listed(spec.uri, (".tar",))), data=spec.data, label=spec.label)
+    return Tars(files_of(spec.uri, (".tar",), seconds=spec.seconds), data=spec.data, label=spec.label)
 
 
 def _samples(members: Iterator[Member]) -> Iterator[tuple[str, dict[str, Member]]]:
@@ -123,11 +132,10 @@ def _samples(members: Iterator[Member]) -> Iterator[tuple[str, dict[str, Member]
         yield stem, parts
 
 
-def _members(files: Files, number: int) -> Iterator[Member]:
-    end = files.size(number)
+def _members(file: IO[bytes], end: int) -> Iterator[Member]:
     offset, longer = 0, ""
     while offset + BLOCK <= end:
-        header = read_at(files, number, offset, BLOCK)
+        header = _at(file, offset, BLOCK)
         if not header.strip(b"\0"):
             return  # the first empty block ends a tar
         size = _checked(header, offset)
@@ -137,7 +145,7 @@ def _members(files: Files, number: int) -> Iterator[Member]:
         if kind in (b"L", b"x"):
             if size > LONG_NAME_LIMIT:
                 raise BadHeaderError(f"a name of {size} bytes at {offset}; what follows is left out")
-            text = read_at(files, number, content, size)
+            text = _at(file, content, size)
             longer = (text.rstrip(b"\0").decode("utf-8", "replace") if kind == b"L" else _pax_path(text)) or longer
         else:
             if kind in _REGULAR:
@@ -148,6 +156,11 @@ def _members(files: Files, number: int) -> Iterator[Member]:
         offset = content + -(-size // BLOCK) * BLOCK
     if offset < end:
         raise BadHeaderError(f"the file ends within a header at {offset}")
+
+
+def _at(file: IO[bytes], offset: int, size: int) -> bytes:
+    file.seek(offset)
+    return file.read(size)
 
 
 def _checked(header: bytes, offset: int) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from array import array
 
 from regatta_feed.errors import SourceError
-from regatta_feed.sources.base import RECORD_LIMIT, Files, Notice, Record, digest, listed
+from regatta_feed.sources.base import RECORD_LIMIT, Notice, Record, digest
+from regatta_feed.sources.files import Files, LocalFiles, RemoteFiles, files_of
 from regatta_feed.spec import SourceSpec
 
 __all__ = ["Lines", "open_text"]
@@ -19,29 +21,21 @@ class Lines:
         self.notices: tuple[Notice, ...] = ()
         self._files = files
         self._entries = array("q")  # of each line: file, offset, size
-        for number in range(len(files.paths)):
-            self._index(number)
-        self.digest = digest([*(path.name for path in files.paths), self._entries.tobytes()])
+        for found in files.map(lambda number: _walked(files, number)):
+            self._entries.extend(found)
+        self.digest = digest([*files.stamps, self._entries.tobytes()])
 
-    def _index(self, number: int) -> None:
-        start = 0
-        with self._files.paths[number].open("rb") as file:
-            while line := file.readline(RECORD_LIMIT + 1):
-                size = len(line.rstrip(b"\r\n"))
-                if len(line) > RECORD_LIMIT:
-                    raise SourceError(
-                        f"{self._files.paths[number]}: a line of more than {RECORD_LIMIT} bytes at {start}"
-                    )
-                if line.strip():
-                    self._entries.extend((number, start, size))
-                start += len(line)
+    def close(self) -> None:
+        """Take copies of files away."""
+        if isinstance(self._files, LocalFiles):
+            self._files.close()
 
     def __len__(self) -> int:
         return len(self._entries) // 3
 
     def name(self, index: int) -> str:
         number, offset, _ = self._entries[index * 3 : index * 3 + 3]
-        return f"{self._files.paths[number]}:{offset}"
+        return f"{self._files.names[number]}:{offset}"
 
     def read(self, index: int) -> Record:
         number, offset, size = self._entries[index * 3 : index * 3 + 3]
@@ -50,4 +44,21 @@ class Lines:
 
 def open_text(spec: SourceSpec) -> Lines:
     """Index a text file, or those of a folder in the order of their names."""
-    return Lines(Files(listed(spec.uri, (".txt", ".jsonl", ".csv", ".tsv"))))
+    files = files_of(spec.uri, (".txt", ".jsonl", ".csv", ".tsv"), seconds=spec.seconds)
+    if isinstance(files, RemoteFiles):  # a request for each line would be too many
+        files = files.fetched(folder=spec.folder or tempfile.gettempdir(), limit=spec.limit)
+    return Lines(files)
+
+
+def _walked(files: Files, number: int) -> array[int]:
+    """File, offset and size of each line."""
+    entries = array("q")
+    start = 0
+    with files.open(number) as file:
+        while line := file.readline(RECORD_LIMIT + 1):
+            if len(line) > RECORD_LIMIT:
+                raise SourceError(f"{files.names[number]}: a line of more than {RECORD_LIMIT} bytes at {start}")
+            if line.strip():
+                entries.extend((number, start, len(line.rstrip(b"\r\n"))))
+            start += len(line)
+    return entries

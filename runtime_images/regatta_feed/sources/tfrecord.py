@@ -10,9 +10,10 @@ from array import array
 from typing import Any, Final
 
 from regatta_feed.errors import DamagedError
-from regatta_feed.sources.base import Files, Notice, Record, digest, listed, read_at
+from regatta_feed.sources.base import Notice, Record, digest
 from regatta_feed.sources.crc32c import check
 from regatta_feed.sources.example import MalformedError, parse_example
+from regatta_feed.sources.files import Files, files_of
 from regatta_feed.spec import SourceSpec
 
 __all__ = ["TFRecords", "open_tfrecords"]
@@ -32,34 +33,19 @@ class TFRecords:
         self._label = (label,) if label else LABEL
         self._entries = array("q")  # of each record: file, offset and size of its data
         notices = []
-        for number, path in enumerate(files.paths):
-            problem = self._index(number)
+        for number, (found, problem) in enumerate(files.map(lambda number: _walked(files, number))):
+            self._entries.extend(found)
             if problem:
-                notices.append(Notice(str(path), problem))
-        files.close()
+                notices.append(Notice(files.names[number], problem))
         self.notices = tuple(notices)
-        self.digest = digest([*(path.name for path in files.paths), self._entries.tobytes()])
-
-    def _index(self, number: int) -> str:
-        end = self._files.size(number)
-        offset = 0
-        while offset < end:
-            header = read_at(self._files, number, offset, HEADER)
-            if len(header) < HEADER or not check(header[:8], header[8:]):
-                return f"a damaged length at {offset}; what follows is left out"
-            size = struct.unpack("<Q", header[:8])[0]
-            if size > end - offset - HEADER - 4:
-                return f"the file ends within the record at {offset}"
-            self._entries.extend((number, offset + HEADER, size))
-            offset += HEADER + size + 4
-        return ""
+        self.digest = digest([*files.stamps, self._entries.tobytes()])
 
     def __len__(self) -> int:
         return len(self._entries) // 3
 
     def name(self, index: int) -> str:
         number, offset, _ = self._entries[index * 3 : index * 3 + 3]
-        return f"{self._files.paths[number]}:{offset - HEADER}"
+        return f"{self._files.names[number]}:{offset - HEADER}"
 
     def read(self, index: int) -> Record:
         number, offset, size = self._entries[index * 3 : index * 3 + 3]
@@ -85,10 +71,29 @@ class TFRecords:
         return Record(data, label)
 
 
+def _walked(files: Files, number: int) -> tuple[array[int], str]:
+    """File, offset and size of each record, and what is wrong with the file."""
+    entries = array("q")
+    end, offset = files.size(number), 0
+    with files.open(number) as file:
+        while offset < end:
+            file.seek(offset)
+            header = file.read(HEADER)
+            if len(header) < HEADER or not check(header[:8], header[8:]):
+                return entries, f"a damaged length at {offset}; what follows is left out"
+            size = struct.unpack("<Q", header[:8])[0]
+            if size > end - offset - HEADER - 4:
+                return entries, f"the file ends within the record at {offset}"
+            entries.extend((number, offset + HEADER, size))
+            offset += HEADER + size + 4
+    return entries, ""
+
+
 def _first(features: dict[str, Any], names: tuple[str, ...]) -> Any:
     return next((features[name] for name in names if features.get(name) is not None and len(features[name])), None)
 
 
 def open_tfrecords(spec: SourceSpec) -> TFRecords:
     """Index a file, or those of a folder in the order of their names."""
-    return TFRecords(Files(listed(spec.uri, (".tfrecord", ".tfrecords", ".record"))), data=spec.data, label=spec.label)
+    files = files_of(spec.uri, (".tfrecord", ".tfrecords", ".record"), seconds=spec.seconds)
+    return TFRecords(files, data=spec.data, label=spec.label)

@@ -19,6 +19,9 @@ class Kind(enum.Enum):
     IMAGE = "an image of bytes"
     NUMBERS = "an array of floating point numbers"
     TEXT = "a text"
+    TOKENS = "a row of tokens"
+    AUDIO = "a sound"
+    SPECTRUM = "a spectrogram"
     ANY = "what only a look at it tells"
     """Of a source that stores what it likes, or after the user's own step."""
 
@@ -30,6 +33,8 @@ class Item:
     value: Any
     label: Any
     name: str = ""
+    mask: Any = None
+    """Of what `pad` has filled up: true where the values are the sample's own."""
 
 
 class Step(Protocol):

@@ -12,7 +12,7 @@ import numpy as np
 from regatta_feed.draws import Draws
 from regatta_feed.params import Params
 from regatta_feed.steps.base import Item, Kind
-from regatta_feed.steps.decode import Image, pixels, size_of
+from regatta_feed.steps.decode import Image, halved, pixels, size_of
 from regatta_feed.steps.resizing import resized, with_channels
 
 __all__ = [
@@ -117,11 +117,13 @@ class RandomResizedCrop(_OfImages):
     def apply(self, item: Item, draws: Draws) -> None:
         full_height, full_width = size_of(item.value)
         top, left, height, width = self.box(full_height, full_width, draws)
-        image = pixels(item.value, shrink=min(height / self.height, width / self.width))
-        if image.shape[0] != full_height:  # it was decoded at a fraction of its size, and so is the box
-            by = image.shape[0] / full_height, image.shape[1] / full_width
-            bottom, right = round((top + height) * by[0]), round((left + width) * by[1])
-            top, left = round(top * by[0]), round(left * by[1])
+        shrink = min(height / self.height, width / self.width)
+        by = halved(item.value, shrink)
+        image = pixels(item.value, shrink=shrink, bottom=top + height)
+        if by > 1:  # it is decoded at a fraction of its size, and so is the box
+            along, across = -(-full_height // by) / full_height, -(-full_width // by) / full_width
+            bottom, right = round((top + height) * along), round((left + width) * across)
+            top, left = round(top * along), round(left * across)
             height, width = max(1, bottom - top), max(1, right - left)
         part = image[top : top + height, left : left + width]
         item.value = resized(part, height=self.height, width=self.width, antialias=self.antialias)

@@ -13,8 +13,9 @@ from regatta_feed.errors import DamagedError, StepError
 from regatta_feed.params import Params
 from regatta_feed.steps.base import Item, Kind
 from regatta_feed.steps.decode import pixels
+from regatta_feed.steps.sounds import Sound, Spectrum
 
-__all__ = ["DTYPES", "Affine", "Cast", "ClassIndex", "Layout", "Normalize", "OneHot", "Scale", "numbers"]
+__all__ = ["DTYPES", "Affine", "Cast", "ClassIndex", "Layout", "Normalize", "OneHot", "Scale", "numbers", "one_hot"]
 
 DTYPES: Final = ("float32", "float16", "float64", "uint8", "int32", "int64")
 
@@ -36,6 +37,8 @@ def numbers(value: Any) -> NDArray[Any]:
     """The array that a value stands for."""
     if isinstance(value, Affine):
         return value.image * value.factor + value.offset
+    if isinstance(value, Sound | Spectrum):
+        return value.array
     return value if isinstance(value, np.ndarray) else pixels(value)
 
 
@@ -43,6 +46,8 @@ def _affine(value: Any) -> Affine | NDArray[np.floating]:
     """Bytes as parts of 1, floating point numbers as they are."""
     if isinstance(value, Affine):
         return value
+    if isinstance(value, Sound | Spectrum):
+        return value.array
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         return value
     image = pixels(value)
@@ -185,10 +190,15 @@ class OneHot:
         return kind
 
     def apply(self, item: Item, draws: Draws) -> None:
-        if item.label is None:
-            raise StepError("oneHot: the source has no labels; name their column with source.label")
-        if int(item.label) != item.label or not 0 <= item.label < self.classes:
-            raise DamagedError("label", f"{item.name}: its label {item.label} is not one of {self.classes} classes")
-        vector = np.zeros(self.classes, np.float32)
-        vector[int(item.label)] = 1
-        item.label = vector
+        one_hot(item, self.classes, self.name)
+
+
+def one_hot(item: Item, classes: int, step: str) -> None:
+    """Make the item's label a vector of float32 with one 1 in it."""
+    if item.label is None:
+        raise StepError(f"{step}: the source has no labels; name their column with source.label")
+    if int(item.label) != item.label or not 0 <= item.label < classes:
+        raise DamagedError("label", f"{item.name}: its label {item.label} is not one of {classes} classes")
+    vector = np.zeros(classes, np.float32)
+    vector[int(item.label)] = 1
+    item.label = vector

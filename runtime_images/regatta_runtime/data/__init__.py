@@ -34,12 +34,23 @@ def numpy_batches(
 
 
 def torch_batches(
-    *, feed: Optional[str] = None, queue: Optional[int] = None, epoch: Optional[int] = None, step: Optional[int] = None
+    *,
+    feed: Optional[str] = None,
+    queue: Optional[int] = None,
+    epoch: Optional[int] = None,
+    step: Optional[int] = None,
+    pin: bool = True,
 ) -> Batches:
-    """Batches as tuples of torch tensors on the CPU, in the shape of a DataLoader; arguments as `numpy_batches`."""
-    from regatta_runtime.data.arrays import torch_tensors
+    """Batches as tuples of torch tensors on the CPU, in the shape of a DataLoader; arguments as `numpy_batches`.
 
-    return Batches(torch_tensors, layout="NCHW", feed=feed, queue=queue, epoch=epoch, step=step)
+    Where there is CUDA, their memory is pinned (`pin=False` leaves that out): `to("cuda", non_blocking=True)` copies
+    beside what the program does. Such copies belong on the stream that is current when the batch is given up.
+    """
+    from regatta_runtime.data.arrays import torch_tensors
+    from regatta_runtime.data.pinning import Pinning
+
+    prepare = Pinning() if pin else None
+    return Batches(torch_tensors, layout="NCHW", feed=feed, queue=queue, epoch=epoch, step=step, prepare=prepare)
 
 
 def tf_dataset(

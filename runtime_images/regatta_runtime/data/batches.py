@@ -28,6 +28,7 @@ class Batches:
         epoch: Optional[int] = None,
         step: Optional[int] = None,
         patient: bool = False,
+        prepare: Optional[Callable[[Client], None]] = None,
     ) -> None:
         folder = feed or os.environ.get("REGATTA_FEED")
         if not folder:
@@ -37,7 +38,7 @@ class Batches:
             )
         if queue is None:
             queue = int(os.environ.get("LOCAL_RANK") or 0)
-        self._make = make
+        self._make, self._prepare = make, prepare
         self._client = Client(folder=folder, queue=queue, layout=layout, epoch=epoch, step=step, patient=patient)
         self.epoch = epoch or 0
         self.step = step or 0
@@ -59,6 +60,8 @@ class Batches:
         try:
             while self.epoch == epoch:
                 batch = self._next()
+                if self._prepare is not None:
+                    self._prepare(self._client)
                 arrays = [self._make(batch, self._client.fields)]
                 del batch  # the arrays alone keep the memory now, and whoever gets them alone keeps the arrays
                 self._advance()

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from regatta_runtime.data import protocol
 
@@ -22,6 +22,7 @@ RECONNECT_SECONDS = 60.0
 SAY_EVERY = 10.0
 PAUSE = 0.05
 COLLECT_SECONDS = 0.5
+FREE_OF_FENCES = 3  # slots that no device copies from when a batch is asked for: it, the last one, one that is written
 HELD_SECONDS = 30.0  # a program that prefetches in a thread may well hold all batches for a step
 
 
@@ -58,6 +59,11 @@ class Batch(NamedTuple):
     count: int
 
 
+# Called when a batch is given up, for memory that a device may still be copying from: what it returns has `query()`,
+# true when the device has done what it was told before, and `synchronize()`, which waits for that.
+Fence = Callable[[], Any]
+
+
 class Client:
     """A connection to the feed's queue of this process."""
 
@@ -76,6 +82,8 @@ class Client:
         self._folder, self._queue, self._layout = folder, queue, layout
         self._born = _forks
         self._patient = patient  # whether others than this program's own threads hold batches
+        self.fence: Optional[Fence] = None
+        self._fenced: List[Tuple[int, mmap.mmap, Any]] = []
         self._turn = 0
         self._held = 0
         self._closing = False
@@ -88,6 +96,7 @@ class Client:
         self._check_process()
         if self._closing:
             raise FeedError("this connection to the feed was closed")
+        self._pass_fences(most=max(0, self._slots - FREE_OF_FENCES))
         if self._held >= self._slots:
             self._wait_for_room()
         while True:
@@ -110,6 +119,7 @@ class Client:
         collect_at = began + (COLLECT_SECONDS if others else 0)  # collecting is slow where much is imported
         deadline = began + (HELD_SECONDS if others else 0)
         while self._held >= self._slots:
+            self._pass_fences(most=0)
             now = time.monotonic()
             if now >= collect_at:
                 collect_at = math.inf
@@ -129,6 +139,11 @@ class Client:
         self._turn += 1
         self._send(protocol.Record(protocol.SEEK, turn=self._turn, epoch=epoch, step=step))
 
+    @property
+    def memory(self) -> mmap.mmap:
+        """Where the batches lie; another one after the feed was started again."""
+        return self._map
+
     def reconnect(self, epoch: int, step: int) -> None:
         """Find the feed again after it was lost, and go on at a batch."""
         self._connect(epoch, step, RECONNECT_SECONDS, "the feed is gone")
@@ -136,6 +151,8 @@ class Client:
     def close(self) -> None:
         """Leave the feed, but not before the last batch is given back: the queue's next reader gets its memory."""
         self._closing = True
+        if _forks == self._born:
+            self._pass_fences(most=0)
         if self._held == 0 or _forks != self._born:
             self._hang_up()
 
@@ -160,8 +177,23 @@ class Client:
         self._held += 1
         return Batch(lease, record.epoch, record.step, record.count)
 
+    def _pass_fences(self, *, most: int) -> None:
+        """Give back what the device has done with; wait for the oldest while more than `most` are left."""
+        while self._fenced and (len(self._fenced) > most or self._fenced[0][2].query()):
+            slot, ring, fence = self._fenced.pop(0)
+            fence.synchronize()
+            self._free(slot, ring)
+
     def _give_back(self, slot: int, ring: mmap.mmap) -> None:
         """Of a lease's end, in whatever thread; a forked child's copy of a lease gives nothing back."""
+        if ring is self._map and _forks == self._born and self.fence is not None:
+            self._fenced.append((slot, ring, self.fence()))
+            if self._closing:  # nobody will ask for another batch
+                self._pass_fences(most=0)
+            return
+        self._free(slot, ring)
+
+    def _free(self, slot: int, ring: mmap.mmap) -> None:
         if ring is not self._map or _forks != self._born:
             return
         self._held -= 1

@@ -29,6 +29,9 @@ GOALS: Final = {
 }
 """Times the speed of the DataLoader; later epochs are those with cache: Decoded."""
 
+OTHERS: Final = ("tf.data", "DALI")
+"""Than which the feed must not be slower."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
@@ -60,6 +63,10 @@ def main() -> int:
     parser.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)), help="the processor that all run on")
     parser.add_argument("--torch", type=Path, help="Python with torch and torchvision (default: made in the cache)")
     parser.add_argument("--tensorflow", type=Path, help="Python with TensorFlow; without it tf.data is left out")
+    parser.add_argument("--dali", type=Path, help="Python with nvidia-dali; without it DALI is left out")
+    parser.add_argument(
+        "--only", default="", metavar="SIZE,PIPELINE", help="one row of the table, such as 500x375,train"
+    )
     options = parser.parse_args()
     cache = Path(os.environ.get("REGATTA_CACHE") or Path.home() / ".cache" / "regatta") / "bench-feed"
     torch = options.torch or torch_environment(cache / "torch")
@@ -71,10 +78,14 @@ def main() -> int:
     ]
     if options.tensorflow:
         contestants.append(Contestant("tf.data", HERE / "of_tensorflow.py", options.tensorflow, leaves_out=("jitter",)))
+    if options.dali:
+        contestants.append(Contestant("DALI", HERE / "of_dali.py", options.dali, leaves_out=("jitter",)))
     missed = []
     for size, (count, width, height, epochs) in SIZES.items():
         root = photographs(cache / size, count=count, width=width, height=height)
         for pipeline in ("train", "jitter", "eval"):
+            if options.only not in ("", f"{size},{pipeline}"):
+                continue
             taking = [each for each in contestants if pipeline not in each.leaves_out]
             speeds: dict[str, list[float]] = {each.name: [] for each in taking}
             for _ in range(options.rounds):
@@ -89,6 +100,8 @@ def main() -> int:
                     f"DataLoader [{min(ratios):.2f} to {max(ratios):.2f}]",
                     flush=True,
                 )
+                if name in OTHERS and statistics.median(found) > statistics.median(speeds["feed"]):
+                    missed.append(f"missed: {size}, {pipeline}: {name} is faster than the feed")
                 goal = GOALS.get((size, pipeline, name))
                 if goal and statistics.median(ratios) < goal:
                     missed.append(f"missed: {size}, {pipeline}, {name}: {statistics.median(ratios):.2f} < {goal}")

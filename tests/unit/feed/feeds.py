@@ -30,7 +30,15 @@ PIPELINE: list[dict[str, Any]] = [
 class Feed:
     """`python -m regatta_feed` over a small folder of images."""
 
-    def __init__(self, place: Path, *, samples: int = 40, arguments: tuple[str, ...] = (), **fields: Any) -> None:
+    def __init__(
+        self,
+        place: Path,
+        *,
+        samples: int = 40,
+        arguments: tuple[str, ...] = (),
+        env: dict[str, str] | None = None,
+        **fields: Any,
+    ) -> None:
         self.data = place / "data"
         if not self.data.exists():
             image_folder(self.data, samples)
@@ -47,13 +55,13 @@ class Feed:
         self.folder = self._folder.name
         self.log = place / "feed.log"
         self.log.unlink(missing_ok=True)
-        self.arguments = arguments
+        self.arguments, self.environment = arguments, env or {}
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
         command = [sys.executable, "-m", "regatta_feed", "--spec", self.spec, "--folder", self.folder]
-        environment = {**os.environ, "PYTHONPATH": f"{REPO / 'runtime_images'}{REPO_PATHS}"}
+        environment = {**os.environ, "PYTHONPATH": f"{REPO / 'runtime_images'}{REPO_PATHS}", **self.environment}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--processes", "2", *self.arguments], stdout=log, stderr=log, env=environment, cwd=REPO

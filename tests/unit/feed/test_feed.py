@@ -239,6 +239,46 @@ def test_a_forked_child_neither_reads_nor_gives_back_its_parents_batches(tmp_pat
         assert same([first, *rest], computed(feed, epoch=0))
 
 
+class Fence:
+    """As a CUDA event is: done when the device says so, or when somebody waits for it."""
+
+    def __init__(self) -> None:
+        self.done = self.waited = False
+
+    def query(self) -> bool:
+        return self.done
+
+    def synchronize(self) -> None:
+        self.waited = not self.done
+        self.done = True
+
+
+def test_a_batch_that_a_device_copies_from_goes_back_when_it_has_done(tmp_path: Path) -> None:
+    with Feed(tmp_path) as feed:
+        batches = feed.batches()
+        fences: list[Fence] = []
+
+        def fence() -> Fence:
+            fences.append(Fence())
+            return fences[-1]
+
+        batches._client.fence = fence
+        found = []
+        for number, arrays in enumerate(batches):
+            found.append(tuple(array.copy() for array in arrays))
+            # Of four slots one is held here and one is the feed's, so at most two batches wait for the device.
+            assert sum(not each.done for each in fences) <= 2
+            if number == 6:
+                for each in fences:
+                    each.done = True
+        assert same(found, computed(feed, epoch=0))
+        assert 0 < sum(each.waited for each in fences) < 7
+        batches.close()
+        del arrays
+        assert all(each.done for each in fences)
+        assert same(copies(feed.batches()), computed(feed, epoch=0))
+
+
 # Damage
 
 

@@ -25,6 +25,14 @@ def with_steps(*steps: Any) -> dict[str, Any]:
     return {**GOOD, "pipeline": list(steps)}
 
 
+def of(kind: str, *steps: Any) -> dict[str, Any]:
+    return {**GOOD, "source": {"uri": "/d", "format": kind}, "pipeline": list(steps)}
+
+
+TOKENIZE = {"tokenize": {"file": "tokenizer.json"}}
+PACK = {"pack": {"length": 8}}
+
+
 def test_the_block_stands_alone_under_its_key_or_in_a_job() -> None:
     read = [
         read_spec(raw)
@@ -54,14 +62,10 @@ def test_without_shuffle_the_order_is_that_of_the_source_and_an_empty_shuffle_ha
         ({**GOOD, "shuffle": {"buffer": 10}}, "preprocessing.shuffle.buffer", "no such field"),
         ({**GOOD, "onError": "Ignore"}, "preprocessing.onError", "Skip, Fail"),
         ({**GOOD, "source": {"uri": "/d", "format": "Zip"}}, "preprocessing.source.format", "one of ImageFolder"),
-        ({**GOOD, "source": {"uri": "/d", "format": "Audio"}}, "preprocessing.source.format", "not available yet"),
-        ({**GOOD, "source": {"uri": "s3://b/d", "format": "Text"}}, "preprocessing.source.uri", "not available yet"),
-        ({**GOOD, "cache": "Encoded"}, "preprocessing.cache", "not available yet"),
         ({**GOOD, "cache": "Raw"}, "preprocessing.cache", "one of None, Decoded"),
         ({**GOOD, "pipeline": {"scale": {}}}, "preprocessing.pipeline", "must be a list"),
         (with_steps({"decodeImage": {}, "scale": {}}), "preprocessing.pipeline[0]", "one key"),
         (with_steps({"decodeimage": {}}), "preprocessing.pipeline[0].decodeimage", "did you mean decodeImage?"),
-        (with_steps({"mixUp": {}}), "preprocessing.pipeline[0].mixUp", "not available yet"),
         (with_steps({"scale": {}}), "preprocessing.pipeline[0]", "put decodeImage before it"),
         (
             with_steps({"decodeImage": {}}, {"scale": {}}, {"resize": {"size": 9}}),
@@ -69,6 +73,39 @@ def test_without_shuffle_the_order_is_that_of_the_source_and_an_empty_shuffle_ha
             "put it before",
         ),
         (with_steps(), "preprocessing.pipeline", "add decodeImage"),
+        (with_steps({"decodeImage": {}}, {"mixUp": {}}), "preprocessing.pipeline[1].mixUp.classes", "is missing"),
+        (
+            with_steps({"decodeImage": {}}, {"oneHot": {"classes": 3}}, {"cutMix": {"classes": 4}}),
+            "preprocessing.pipeline[2].cutMix.classes",
+            "is 4, and before it 3",
+        ),
+        (
+            with_steps({"decodeImage": {}}, {"mixUp": {"classes": 3}}, {"scale": {}}),
+            "preprocessing.pipeline[2]",
+            "cannot stand after mixUp",
+        ),
+        (of("Text"), "preprocessing.pipeline", "add tokenize"),
+        (of("Text", TOKENIZE), "preprocessing.pipeline", "add pad or pack"),
+        (of("Text", {"pad": {"length": 8}}), "preprocessing.pipeline[0]", "put tokenize before it"),
+        (of("Text", {"tokenize": {}}), "preprocessing.pipeline[0].tokenize.file", "is missing"),
+        (of("Text", TOKENIZE, PACK, TOKENIZE, PACK), "preprocessing.pipeline[3]", "only one pack"),
+        (
+            of("Text", {"python": {"module": "m", "function": "f"}}, TOKENIZE, PACK),
+            "preprocessing.pipeline[0]",
+            "cannot stand before pack",
+        ),
+        (of("Audio"), "preprocessing.pipeline", "add fixedLength"),
+        (of("Audio", {"mel": {}}), "preprocessing.pipeline[0]", "put spectrogram before it"),
+        (
+            of("Audio", {"spectrogram": {"nFft": 8, "winLength": 9}}),
+            "preprocessing.pipeline[0].spectrogram.winLength",
+            "between 1 and 8",
+        ),
+        (
+            of("Audio", {"spectrogram": {}}, {"mel": {"fMin": 10, "fMax": 5}}),
+            "preprocessing.pipeline[1].mel.fMax",
+            "more than fMin",
+        ),
         (
             with_steps({"decodeImage": {"channels": 4}}),
             "preprocessing.pipeline[0].decodeImage.channels",

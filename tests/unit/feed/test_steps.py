@@ -142,6 +142,40 @@ def test_a_photograph_that_becomes_small_is_decoded_small() -> None:
     differ(small, whole, mean=1.0, most=10)
 
 
+@pytest.mark.parametrize("subsampling", ["444", "422", "420", "440", "411", "Gray"])
+@pytest.mark.parametrize("by", [1, 2, 4, 8])
+def test_what_lies_below_a_crop_is_not_decoded_and_changes_no_pixel(subsampling: str, by: int) -> None:
+    space = "GRAY" if subsampling == "Gray" else "RGB"
+    image = IMAGE.repeat(4, 0).repeat(4, 1)[:437, :595]
+    image = np.ascontiguousarray(image[..., :1] if space == "GRAY" else image)
+    data = simplejpeg.encode_jpeg(image, quality=80, colorspace=space, colorsubsampling=subsampling)
+    item = done("decodeImage", data)
+    whole = pixels(item, shrink=by)
+    assert whole.shape[0] == -(-437 // by)
+    for bottom in (1, 8, 16, 17, 100, 239, 301, 400, 437):
+        part = pixels(item, shrink=by, bottom=bottom)
+        rows = -(-bottom // by)
+        assert np.array_equal(part[:rows], whole[:rows])
+        assert (len(part) < len(whole)) == (bottom < 340)
+    cut = data[: len(data) // 2]
+    with pytest.raises(DamagedError):
+        pixels(done("decodeImage", cut), bottom=16)  # a file without an end is damaged wherever one looks
+    spoilt = bytearray(data)
+    spoilt[len(data) // 8] ^= 0xFF
+    spoilt[len(data) // 8 + 1 : len(data) // 8 + 3] = b"\xff\xd8"
+    with pytest.raises(DamagedError):
+        pixels(done("decodeImage", bytes(spoilt)), bottom=300)
+
+
+def test_files_of_several_scans_are_decoded_whole() -> None:
+    _, progressive = cv2.imencode(".jpg", IMAGE[..., ::-1], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
+    assert pixels(done("decodeImage", progressive.tobytes()), bottom=8).shape == IMAGE.shape
+    _, restarting = cv2.imencode(".jpg", IMAGE[..., ::-1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 3])
+    item = done("decodeImage", restarting.tobytes())
+    assert np.array_equal(pixels(item, bottom=8)[:8], pixels(item)[:8])
+    assert len(pixels(item, bottom=8)) < len(IMAGE)
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [

@@ -17,7 +17,7 @@ from regatta.plan.pods import worker_pods
 from regatta_feed.pipeline import Field, Schema
 from regatta_feed.ring import slots_of
 from regatta_feed.spec import read_spec
-from regatta_feed.steps import NOT_YET, STEPS
+from regatta_feed.steps import STEPS
 from tests.builders import INSTALLATION, JobBuilder, job
 
 SOURCE = {"uri": "/data/train", "format": "ImageFolder", "volume": {"persistentVolumeClaim": {"claimName": "photos"}}}
@@ -173,7 +173,7 @@ def test_without_cpus_in_the_spec_the_sidecar_looks_itself() -> None:
 
 
 def test_operator_and_feed_know_the_same_steps() -> None:
-    assert set(PIPELINE_STEPS) == set(STEPS) | set(NOT_YET)
+    assert set(PIPELINE_STEPS) == set(STEPS)
 
 
 @given(
