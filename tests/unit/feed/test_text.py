@@ -121,12 +121,12 @@ def test_batches_of_packed_text_are_exact_and_resumed(tmp_path: Path, tokenizer:
 def test_too_many_tokens_and_too_few_are_told(tmp_path: Path, tokenizer: Path) -> None:
     taken = fields(tmp_path, tokenizer, {"pack": {"length": 100_000}})
     with Feed(tmp_path, **taken) as feed:
-        assert feed.wait() == 1
+        assert feed.wait() == 2
         assert "fewer than 100000 tokens" in feed.words()
     (tmp_path / "text" / "c.txt").write_text("one two three four five\n" * 120_000)
     taken = fields(tmp_path, tokenizer, {"pack": {"length": 8}})
     with Feed(tmp_path, arguments=("--cache-mib", "1"), **taken) as feed:
-        assert feed.wait() == 1
+        assert feed.wait() == 2
         assert "more than --cache-mib" in feed.words()
 
 
@@ -139,9 +139,9 @@ def test_lines_that_are_no_text_are_left_out_up_to_one_in_a_hundred(tmp_path: Pa
         assert feed.words().count("not UTF-8") == 2
     bad.write_bytes(b"two \xff\n" * 4)
     with Feed(tmp_path, **taken) as feed:
-        assert feed.wait() == 1
+        assert feed.wait() == 2
         assert "more than one in a hundred" in feed.words()
     bad.write_bytes(b"two \xff\n")
     with Feed(tmp_path, **taken, onError="Fail") as feed:
-        assert feed.wait() == 1
+        assert feed.wait() == 2
         assert "onError is Fail" in feed.words()
