@@ -12,7 +12,7 @@ from regatta_runtime.loop import READ, Loop
 from regatta_runtime.measure.ledger import Ledger
 from regatta_runtime.termination import timestamp
 
-DATAGRAM_LIMIT = 4096
+DATAGRAM_LIMIT = 8192
 BATCH = 64
 REFUSAL_LIMIT = 900  # characters: with what the launcher says around it, a message between launchers
 
@@ -67,11 +67,12 @@ class Inbox:
         # A duration, so that whoever asks needs no clock in common with this node.
         age = None if newest.stepped_at is None else round(self._loop.now() - newest.stepped_at, 3)
         return {
-            "step": newest.step,
+            "step": self._step(newest),
             "totalSteps": newest.total_steps,
             "epoch": newest.epoch,
             "updatedAt": timestamp(newest.updated_at) if newest.updated_at else None,
             "stepAgeSeconds": age,
+            "globalStep": self.ledger.global_step(),
             "pace": self._pace(),
         }
 
@@ -79,8 +80,10 @@ class Inbox:
         """The same for the termination message; only what there is."""
         self.catch_up()
         newest, pace = self._lowest(), self._pace()
-        told = {"step": newest.step, "totalSteps": newest.total_steps, "epoch": newest.epoch}
-        return {**({} if newest.step is None else {"progress": told}), **({"pace": pace} if pace else {})}
+        step, known = self._step(newest), self.ledger.global_step()
+        told = {"step": step, "totalSteps": newest.total_steps, "epoch": newest.epoch}
+        words = {"progress": {} if step is None else told, "globalStep": known, "pace": pace}
+        return {key: value for key, value in words.items() if value}
 
     def refusal(self) -> str:
         """Why the hooks in some process of this generation did not let it train; empty when they did."""
@@ -94,6 +97,10 @@ class Inbox:
     def _lowest(self) -> Progress:
         """The lowest reporting rank's last word; empty before there is one."""
         return self._newest[min(self._newest)] if self._newest else Progress()
+
+    def _step(self, newest: Progress) -> Optional[int]:
+        """The program's own words, or what was counted where it has none."""
+        return self.ledger.global_step() if newest.step is None else newest.step
 
     def _pace(self) -> Dict[str, float]:
         pace = self.ledger.pace()

@@ -81,7 +81,7 @@ def test_an_evaluation_that_ends_the_program_was_one() -> None:
 def test_a_frozen_part_in_evaluation_mode_does_not_keep_steps_from_being_steps() -> None:
     process = Process().fetches(0).steps(0).evaluates().fetches(1).steps(2).does(1).fetches(1).steps(2)
     assert process.seconds() == {"step": 6, "data_wait": 1}  # the wait in between is known for one only afterwards
-    assert process.watch.samples == 16
+    assert process.watch.samples == 24
 
 
 ACTIONS = st.sampled_from(["fetches", "steps", "save", "eval", "train", "does"])
