@@ -52,10 +52,14 @@ def run(
     framework: str = "PyTorch",
     processes: int = 1,
     steps_done: int = 0,
+    beside: str = "",
     **variables: str,
 ) -> Told:
-    """Run a program of `programs/` to its end; what it prints after RESULT is its own truth."""
-    if not (folder / "regatta").exists():
+    """Run a program of `programs/` to its end; what it prints after RESULT is its own truth.
+
+    `beside`: a folder that Python finds modules in after those of the runtime.
+    """
+    if not (folder / "regatta" / "regatta_runtime").exists():
         install(str(folder / "regatta"))
     name = f"regatta-test-{uuid.uuid4().hex}"
     ledger = Ledger(time.monotonic)
@@ -69,7 +73,7 @@ def run(
         common = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
-            "PYTHONPATH": f"{folder}/regatta/regatta_runtime/hooks/site:{folder}/regatta",
+            "PYTHONPATH": f"{folder}/regatta/regatta_runtime/hooks/site:{folder}/regatta:{beside}",
             "PYTHONUNBUFFERED": "1",
             "REGATTA_PROGRESS": name,
             "REGATTA_FRAMEWORK": framework,

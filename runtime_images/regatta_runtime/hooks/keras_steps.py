@@ -61,7 +61,12 @@ class Seen:
 def updates(optimizer: Any) -> int:
     """How many updates of its life an optimizer knows of; 0 where it does not say."""
     iterations = getattr(optimizer, "iterations", None)
-    return 0 if iterations is None else int(iterations)
+    if iterations is None:
+        return 0
+    try:
+        return int(iterations)
+    except TypeError:  # TensorFlow's, of several replicas
+        return int(getattr(iterations, "value", iterations).numpy())
 
 
 def _eager() -> bool:

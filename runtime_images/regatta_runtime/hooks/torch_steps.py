@@ -35,6 +35,7 @@ def hooks(meter: Meter) -> Dict[str, Hook]:
         "pytorch_lightning.trainer.trainer": lambda module: _lightning(module, meter),
         "lightning.pytorch.loops.evaluation_loop": lambda module: _lightning_evaluation(module, meter),
         "pytorch_lightning.loops.evaluation_loop": lambda module: _lightning_evaluation(module, meter),
+        "horovod.torch.functions": lambda module: _horovod(module, meter),
         "transformers.trainer": lambda module: _transformers(module, meter),
     }
 
@@ -87,6 +88,8 @@ def _steps(module: Any, meter: Meter) -> None:
         if not begun or not meter.here():
             return
         begun = False
+        if meter.aside:
+            return
         try:
             if not counted.is_it(optimizer):
                 return
@@ -190,6 +193,21 @@ def _lightning_evaluation(module: Any, meter: Meter) -> None:
     """It switches its model back to training where no hook sees it."""
     loop = module._EvaluationLoop
     loop.run = timed(meter, loop.run, EVAL)
+
+
+def _horovod(module: Any, meter: Meter) -> None:
+    """It makes an optimizer's first state by a step with gradients of zero."""
+    broadcast = module.broadcast_optimizer_state
+
+    @functools.wraps(broadcast)
+    def broadcast_optimizer_state(*args: Any, **kwargs: Any) -> Any:
+        meter.aside = True
+        try:
+            return broadcast(*args, **kwargs)
+        finally:
+            meter.aside = False
+
+    module.broadcast_optimizer_state = broadcast_optimizer_state
 
 
 def _transformers(module: Any, meter: Meter) -> None:

@@ -53,6 +53,7 @@ class Meter:
         self._saved_bytes: Optional[int] = None
         self.words: Dict[str, str] = {}  # about what trains
         self.position = Position()
+        self.aside = False  # in a step that is none of the program's
         self.on = True
         os.register_at_fork(after_in_child=self._end)
         atexit.register(self._finish)

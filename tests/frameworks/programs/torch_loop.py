@@ -1,7 +1,11 @@
-"""A plain PyTorch loop; how long it fetches, works and saves is known."""
+"""A plain PyTorch loop that looks at a clock of its own: how long it fetches, works, saves and does steps again.
+
+KILL_AT: its first process dies by a signal after that step. HOLD: it stays, so that its launcher can be asked.
+"""
 
 import json
 import os
+import signal
 import time
 
 import torch
@@ -10,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 STEPS, BATCH = int(os.environ.get("STEPS", "30")), 8
 FETCH, WORK, SAVE = (float(os.environ.get(name, "0")) for name in ("FETCH", "WORK", "SAVE"))
 OPTIMIZER = os.environ.get("OPTIMIZER", "SGD")
+KILL_AT, FIRST = int(os.environ.get("KILL_AT", "0")), os.environ["REGATTA_GENERATION"] == "1"
 CHECKPOINT = "checkpoint.pt"
 
 
@@ -37,7 +42,7 @@ def main():
         model.load_state_dict(found["model"])
         optimizer.load_state_dict(found["optimizer"])
         done = found["done"]
-    waited = worked = saved = 0.0
+    waited = worked = saved = redone = 0.0
     saves = int(os.environ.get("SAVE_EVERY", "0"))
     batches = iter(DataLoader(Slow(), batch_size=BATCH))
     for step in range(done, STEPS):
@@ -53,13 +58,17 @@ def main():
         if step > done:  # the first one is for the compiler
             waited += fetched - began
             worked += stepped - fetched
+            redone += (stepped - fetched) if step < KILL_AT else 0.0
         if saves and (step + 1) % saves == 0:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "done": step + 1}
             torch.save(SlowToSave(state), CHECKPOINT)
             saved += time.perf_counter() - stepped
-        if step + 1 == int(os.environ.get("STOP_AFTER", "-1")):
-            break
-    print("RESULT", json.dumps({"waited": waited, "worked": worked, "saved": saved}), flush=True)
+        if FIRST and step + 1 == KILL_AT:
+            os.kill(os.getpid(), signal.SIGKILL)
+    facts = {"waited": waited, "worked": worked, "saved": saved, "redone": redone, "began": done}
+    print("RESULT", json.dumps(facts), flush=True)
+    if "HOLD" in os.environ:
+        signal.pause()
 
 
 if __name__ == "__main__":
