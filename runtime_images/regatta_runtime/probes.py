@@ -61,7 +61,7 @@ def _metrics(seen: Dict[str, Any], measured: List[str]) -> bytes:
         ("regatta_runtime_generation", "gauge", "Generation of training processes (0: none yet)", "generation"),
         ("regatta_runtime_restarts_total", "counter", "In-place restarts of this attempt", "restarts"),
         ("regatta_runtime_world_size", "gauge", "Training processes of the whole crew", "worldSize"),
-        ("regatta_runtime_step", "gauge", "Last step that the training script reported", "step"),
+        ("regatta_runtime_step", "gauge", "Last step that the training script reported, else the global step", "step"),
     ]
     lines = []
     for name, kind, text, key in gauges:

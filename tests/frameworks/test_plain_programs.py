@@ -93,3 +93,9 @@ def test_being_measured_changes_no_bit_of_what_keras_computes(tmp_path: Path) ->
 def test_what_trains_is_told_in_words_of_closed_sets(tmp_path: Path) -> None:
     told = run(PYTORCH, "torch_loop.py", tmp_path, STEPS="3")
     assert told.ledger.about == About(version="2.15.0", strategy="single", precision="float32")
+
+
+@pytest.mark.parametrize("variable", ["REGATTA_SAMPLES_PER_STEP", "SAMPLES"])
+def test_a_program_is_believed_about_its_samples(variable: str, tmp_path: Path) -> None:
+    told = run(PYTORCH, "torch_loop.py", tmp_path, STEPS="5", **{variable: "64"})  # type: ignore[arg-type]
+    assert (told.reading().steps, told.reading().samples) == (5, 5 * 64)

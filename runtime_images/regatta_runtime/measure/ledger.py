@@ -13,6 +13,7 @@ from regatta_runtime.measure.readings import EMPTY, About, Reading
 from regatta_runtime.measure.states import COMPILE, DATA_WAIT, REWORK, STEP
 
 PACE_SECONDS = 60.0  # the pace is that of the last minute
+KEPT_SECONDS = 0.5  # readings that come closer than this are not all kept
 
 
 class Pace(NamedTuple):
@@ -60,7 +61,10 @@ class Ledger:
         self._now[rank] = reading
         past = self._past.setdefault(rank, deque())
         now = self._clock()
-        past.append((now, reading))
+        if len(past) > 1 and now - past[-2][0] < KEPT_SECONDS:
+            past[-1] = (now, reading)
+        else:
+            past.append((now, reading))
         while len(past) > 2 and past[1][0] < now - PACE_SECONDS:
             past.popleft()
         return reading

@@ -42,6 +42,10 @@ def main():
         model.load_state_dict(found["model"])
         optimizer.load_state_dict(found["optimizer"])
         done = found["done"]
+    if "SAMPLES" in os.environ:
+        from regatta_runtime import samples
+
+        samples.per_step(int(os.environ["SAMPLES"]))
     waited = worked = saved = redone = 0.0
     saves = int(os.environ.get("SAVE_EVERY", "0"))
     batches = iter(DataLoader(Slow(), batch_size=BATCH))
