@@ -25,6 +25,10 @@ def main():
     optimizer = tf.keras.optimizers.SGD()
     optimizer.build(model.trainable_variables)
 
+    checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
+    if tf.train.latest_checkpoint("checkpoint"):
+        checkpoint.restore(tf.train.latest_checkpoint("checkpoint"))
+
     def step(images, labels):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean((model(images) - labels) ** 2)
@@ -43,7 +47,7 @@ def main():
     else:
         for images, labels in data:
             compiled(images, labels)
-    tf.train.Checkpoint(model=model).save("checkpoint/c")
+    checkpoint.save("checkpoint/c")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Hugging Face's Trainer with a BERT of two layers of eight numbers, made on the spot."""
 
+import os
 import time
 
 import torch
@@ -24,7 +25,7 @@ if __name__ == "__main__":
     model = BertForSequenceClassification(BertConfig(vocab_size=16, max_position_embeddings=16, **shape))
     arguments = TrainingArguments(
         output_dir="out",
-        num_train_epochs=2,
+        num_train_epochs=int(os.environ.get("EPOCHS", "2")),
         per_device_train_batch_size=8,
         save_steps=10,
         eval_strategy="epoch",
@@ -32,4 +33,5 @@ if __name__ == "__main__":
         use_cpu=True,
         disable_tqdm=True,
     )
-    Trainer(model=model, args=arguments, train_dataset=Slow(80), eval_dataset=Slow(32)).train()
+    trainer = Trainer(model=model, args=arguments, train_dataset=Slow(80), eval_dataset=Slow(32))
+    trainer.train(resume_from_checkpoint=os.path.isdir("out/checkpoint-10"))
