@@ -33,15 +33,15 @@ def metrics(place: Playground, pod: str) -> dict[str, float]:
 
 
 def test_known_steps_that_are_done_again_after_a_kill_are_rework(playground: Playground) -> None:
-    redoes = job("redoes").source(train=program("redoes")).budget(3).checkpoint({"emptyDir": {}})
-    playground.apply(redoes)
-    [pod] = playground.wait("its pod", lambda: playground.pods("redoes"), name="redoes", timeout=60)
+    killed = job("killed-once").source(train=program("killed_once")).budget(3).checkpoint({"emptyDir": {}})
+    playground.apply(killed)
+    [pod] = playground.wait("its pod", lambda: playground.pods("killed-once"), name="killed-once", timeout=60)
     name = pod["metadata"]["name"]
 
     def told() -> list[dict[str, float]]:
         return results(playground.log(name)) if "RESULT" in playground.log(name) else []
 
-    [truth] = playground.wait("its end", told, name="redoes", timeout=120)
+    [truth] = playground.wait("its end", told, name="killed-once", timeout=120)
 
     told_now = metrics(playground, name)
     assert truth["began"] == 16
@@ -51,7 +51,7 @@ def test_known_steps_that_are_done_again_after_a_kill_are_rework(playground: Pla
     assert told_now["regatta_runtime_global_step"] == 30
     assert told_now["regatta_runtime_restarts_total"] == 1
     assert told_now["regatta_runtime_cpu_seconds_total"] > 0
-    playground.delete("redoes")
+    playground.delete("killed-once")
 
 
 def test_programs_of_every_framework_show_their_steps_and_their_pace(playground: Playground) -> None:
