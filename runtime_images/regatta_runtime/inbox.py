@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from typing import Any, Dict, NamedTuple, Optional, Set, Union
+from typing import Any, Callable, Dict, NamedTuple, Optional, Set, Union
 
 from regatta_runtime.loop import READ, Loop
 from regatta_runtime.measure.ledger import Ledger
@@ -32,11 +32,14 @@ class Progress(NamedTuple):
 class Inbox:
     """A datagram socket under a name that nobody can guess; the name goes to the processes in their environment."""
 
-    def __init__(self, loop: Loop, ranks: range, *, world_size: int) -> None:
+    def __init__(
+        self, loop: Loop, ranks: range, *, world_size: int, usage: Callable[[], Dict[str, float]] = dict
+    ) -> None:
         self.name = ""
         self._loop = loop
         self._ranks = ranks
         self._world_size = world_size
+        self._usage = usage
         self._newest: Dict[int, Progress] = {}
         self._moved: Set[int] = set()  # ranks that have reported a step in this generation
         self._refusal = ""
@@ -104,7 +107,7 @@ class Inbox:
 
     def _pace(self) -> Dict[str, float]:
         pace = self.ledger.pace()
-        return pace.to_json(processes=self._world_size) if pace is not None else {}
+        return {**pace.to_json(processes=self._world_size), **self._usage()} if pace is not None else {}
 
     def _ready(self, mask: int) -> None:
         for _ in range(BATCH if self._sock is not None else 0):

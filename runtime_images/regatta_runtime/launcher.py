@@ -61,7 +61,8 @@ class Launcher:
         self._say = pump.say
         self._member = os.urandom(8).hex()
         self._reaper = Reaper(loop)
-        self._inbox = Inbox(loop, ranks=config.ranks, world_size=config.world_size)
+        self._gpus = gpu.Watch()
+        self._inbox = Inbox(loop, ranks=config.ranks, world_size=config.world_size, usage=self._usage)
         self._starter = Starter(config=config, command=command, progress=self._inbox.name)
         self._offer = Offer(config.metrics_port, config.coordinator[1]) if wants_peers(config) else None
         self._state = IDLE
@@ -77,7 +78,6 @@ class Launcher:
         self._leaving = False
         self._last_call: Optional[Timer] = None
         self._word_at = FIRST_WORD
-        self._gpus = gpu.Watch()
         self._probes = Probes(loop, self.look, self._measured)
         self._host = Host(loop=loop, config=config, say=pump.say) if config.worker == 0 else None
         address = ("127.0.0.1" if config.worker == 0 else config.coordinator[0], config.coordinator[1])
@@ -376,6 +376,11 @@ class Launcher:
         return code
 
     # Telling
+
+    def _usage(self) -> Dict[str, float]:
+        """What the steps use of what this pod holds, as far as it can be known."""
+        told = {"gpuUtilization": self._gpus.utilization(), "memoryUsedFraction": cgroup.memory_used_fraction()}
+        return {name: round(value, 4) for name, value in told.items() if value is not None}
 
     def _measured(self) -> List[str]:
         """What `/metrics` says beside the crew's own numbers."""

@@ -13,7 +13,7 @@ UNLIMITED = 2**60  # version 1 writes "no limit" as a number of about 2**63
 
 def lines(root: str = ROOT) -> List[str]:
     """Prometheus' lines of what the container uses."""
-    found = _second(root) if os.path.exists(os.path.join(root, "cgroup.controllers")) else _first(root)
+    found = _used(root)
     kinds = (
         ("cpu_seconds_total", "counter", "CPU time of the container"),
         ("cpu_throttled_seconds_total", "counter", "Time in which the container's CPU limit held it up"),
@@ -26,6 +26,17 @@ def lines(root: str = ROOT) -> List[str]:
         if value is not None:
             result += family(f"regatta_runtime_{name}", kind, text, [({}, value)])
     return result
+
+
+def memory_used_fraction(root: str = ROOT) -> Optional[float]:
+    """How much of its memory limit the container uses; None where there is no limit."""
+    found = _used(root)
+    used, limit = found["memory_working_set_bytes"], found["memory_limit_bytes"]
+    return None if used is None or not limit else min(1.0, used / limit)
+
+
+def _used(root: str) -> Dict[str, Optional[float]]:
+    return _second(root) if os.path.exists(os.path.join(root, "cgroup.controllers")) else _first(root)
 
 
 def _second(root: str) -> Dict[str, Optional[float]]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from collections import deque
+from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Tuple
 
 from regatta_runtime.measure.exposition import family
 
@@ -18,6 +19,7 @@ PERIOD_SECONDS = 1.0
 IDLE_BELOW = 0.05  # of its time
 # Between two looks that lie further apart than this nothing is known.
 LONGEST_GAP_SECONDS = 10.0
+LATE_SECONDS = 60.0
 _OK = 0
 
 
@@ -97,6 +99,7 @@ class Account:
         self._now: List[Device] = []
         self._busy: Dict[int, float] = {}
         self._idle: Dict[int, float] = {}
+        self._past: Deque[Tuple[float, float]] = deque()  # what passed of late, and how much of that they were busy
         self._lock = threading.Lock()
 
     def take(self, at: float, devices: List[Device]) -> None:
@@ -109,7 +112,18 @@ class Account:
                         self._busy[index] = self._busy.get(index, 0.0) + passed * device.busy
                         idle = passed if device.busy < IDLE_BELOW else 0.0
                         self._idle[index] = self._idle.get(index, 0.0) + idle
+                told = [device.busy for device in devices if device.busy is not None]
+                if told and passed:
+                    self._past.append((passed, passed * sum(told) / len(told)))
+                while sum(passed for passed, _ in self._past) > LATE_SECONDS:
+                    self._past.popleft()
             self._at, self._now = at, devices
+
+    def utilization(self) -> Optional[float]:
+        """The mean share of the last minute in which a kernel ran, over all GPUs; None before there is one."""
+        with self._lock:
+            passed = sum(passed for passed, _ in self._past)
+            return sum(busy for _, busy in self._past) / passed if passed else None
 
     def lines(self) -> List[str]:
         """Prometheus' lines; a GPU is its number in this pod."""
@@ -146,6 +160,10 @@ class Watch:
     def lines(self) -> List[str]:
         """Prometheus' lines; none without a driver."""
         return [] if self._account is None else self._account.lines()
+
+    def utilization(self) -> Optional[float]:
+        """That of the last minute; None without a driver."""
+        return None if self._account is None else self._account.utilization()
 
     def _run(self) -> None:
         try:

@@ -40,6 +40,7 @@ def told(root: Path, files: dict[str, str]) -> dict[str, str]:
 @pytest.mark.parametrize("files", [pytest.param(SECOND, id="version 2"), pytest.param(FIRST, id="version 1")])
 def test_both_versions_tell_the_same(files: dict[str, str], tmp_path: Path) -> None:
     assert told(tmp_path, files) == USED
+    assert cgroup.memory_used_fraction(str(tmp_path)) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,7 @@ def test_both_versions_tell_the_same(files: dict[str, str], tmp_path: Path) -> N
 )
 def test_no_limit_is_no_number(files: dict[str, str], tmp_path: Path) -> None:
     assert told(tmp_path, files) == {name: value for name, value in USED.items() if "limit" not in name}
+    assert cgroup.memory_used_fraction(str(tmp_path)) is None
 
 
 def test_where_there_is_nothing_nothing_is_told(tmp_path: Path) -> None:

@@ -72,6 +72,14 @@ def test_a_time_in_which_nobody_looked_is_neither_busy_nor_idle() -> None:
     assert told['regatta_gpu_idle_seconds_total{gpu="0"}'] == "1"
 
 
+def test_the_utilization_is_the_mean_of_all_gpus_over_the_last_minute() -> None:
+    account = Account([("GPU-1", "X"), ("GPU-2", "X")])
+    assert account.utilization() is None
+    for second in range(201):
+        account.take(float(second), [Device(1.0 if second > 150 else 0.0), Device(0.0)])
+    assert account.utilization() == pytest.approx(50 / 60 / 2)
+
+
 def test_without_a_driver_or_with_one_that_does_not_start_there_are_no_such_metrics(tmp_path: Path) -> None:
     for name in ("libnvidia-ml-that-is-not-there.so.1", library(tmp_path, start=9)):
         with pytest.raises(OSError, match=r"cannot open|does not start"):
@@ -82,3 +90,4 @@ def test_without_a_driver_or_with_one_that_does_not_start_there_are_no_such_metr
             if thread.name == "gpu":
                 thread.join(10)
         assert watch.lines() == []
+        assert watch.utilization() is None
