@@ -75,6 +75,12 @@ def main() -> None:
     # On top of the PyTorch image: what that holds stays as it is.
     wanted = f"{IMAGES}/keras/requirements"
     pin(f"{wanted}.txt", source=f"{wanted}.in", options=("--constraint", f"{IMAGES}/pytorch/requirements.txt"))
+    pin(
+        "tests/frameworks/requirements.txt",
+        source="tests/frameworks/requirements.in",
+        options=("--constraint", f"{IMAGES}/keras/requirements.txt"),
+        without=CUDA,
+    )
 
 
 if __name__ == "__main__":

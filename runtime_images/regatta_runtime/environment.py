@@ -35,6 +35,7 @@ class Config(NamedTuple):
     join_timeout: float
     restarts: int
     restarts_used: int
+    steps_done: int  # the highest step that an attempt before this one is known to have finished
     fatal_exit_codes: FrozenSet[int]
     fatal_oom: bool
     checkpoint_dir: str
@@ -82,6 +83,7 @@ def load(environ: Mapping[str, str]) -> Config:
         join_timeout=read("JOIN_TIMEOUT", _seconds, 1800.0),
         restarts=read("RESTARTS", _whole(0, 2**31), 0),
         restarts_used=read("RESTARTS_USED", _whole(0, 2**31), 0),
+        steps_done=read("STEPS_DONE", _whole(0, 10**12 - 1), 0),
         fatal_exit_codes=read("FATAL_EXIT_CODES", _codes, frozenset()),
         fatal_oom=read("FATAL_OOM", _switch, False),
         checkpoint_dir=read("CHECKPOINT_DIR", str, ""),

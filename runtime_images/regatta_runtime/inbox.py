@@ -6,13 +6,13 @@ import json
 import os
 import socket
 import time
-from typing import Any, Dict, NamedTuple, Optional, Set, Union
+from typing import Any, Callable, Dict, NamedTuple, Optional, Set, Union
 
 from regatta_runtime.loop import READ, Loop
 from regatta_runtime.measure.ledger import Ledger
 from regatta_runtime.termination import timestamp
 
-DATAGRAM_LIMIT = 4096
+DATAGRAM_LIMIT = 8192
 BATCH = 64
 REFUSAL_LIMIT = 900  # characters: with what the launcher says around it, a message between launchers
 
@@ -32,11 +32,14 @@ class Progress(NamedTuple):
 class Inbox:
     """A datagram socket under a name that nobody can guess; the name goes to the processes in their environment."""
 
-    def __init__(self, loop: Loop, ranks: range, *, world_size: int) -> None:
+    def __init__(
+        self, loop: Loop, ranks: range, *, world_size: int, usage: Callable[[], Dict[str, float]] = dict
+    ) -> None:
         self.name = ""
         self._loop = loop
         self._ranks = ranks
         self._world_size = world_size
+        self._usage = usage
         self._newest: Dict[int, Progress] = {}
         self._moved: Set[int] = set()  # ranks that have reported a step in this generation
         self._refusal = ""
@@ -67,11 +70,12 @@ class Inbox:
         # A duration, so that whoever asks needs no clock in common with this node.
         age = None if newest.stepped_at is None else round(self._loop.now() - newest.stepped_at, 3)
         return {
-            "step": newest.step,
+            "step": self._step(newest),
             "totalSteps": newest.total_steps,
             "epoch": newest.epoch,
             "updatedAt": timestamp(newest.updated_at) if newest.updated_at else None,
             "stepAgeSeconds": age,
+            "globalStep": self.ledger.global_step(),
             "pace": self._pace(),
         }
 
@@ -79,8 +83,10 @@ class Inbox:
         """The same for the termination message; only what there is."""
         self.catch_up()
         newest, pace = self._lowest(), self._pace()
-        told = {"step": newest.step, "totalSteps": newest.total_steps, "epoch": newest.epoch}
-        return {**({} if newest.step is None else {"progress": told}), **({"pace": pace} if pace else {})}
+        step, known = self._step(newest), self.ledger.global_step()
+        told = {"step": step, "totalSteps": newest.total_steps, "epoch": newest.epoch}
+        words = {"progress": {} if step is None else told, "globalStep": known, "pace": pace}
+        return {key: value for key, value in words.items() if value}
 
     def refusal(self) -> str:
         """Why the hooks in some process of this generation did not let it train; empty when they did."""
@@ -95,9 +101,13 @@ class Inbox:
         """The lowest reporting rank's last word; empty before there is one."""
         return self._newest[min(self._newest)] if self._newest else Progress()
 
+    def _step(self, newest: Progress) -> Optional[int]:
+        """The program's own words, or what was counted where it has none."""
+        return self.ledger.global_step() if newest.step is None else newest.step
+
     def _pace(self) -> Dict[str, float]:
         pace = self.ledger.pace()
-        return pace.to_json(processes=self._world_size) if pace is not None else {}
+        return {**pace.to_json(processes=self._world_size), **self._usage()} if pace is not None else {}
 
     def _ready(self, mask: int) -> None:
         for _ in range(BATCH if self._sock is not None else 0):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from regatta_runtime import early, family, oom, termination
 from regatta_runtime.blame import blame, signal_name
@@ -37,6 +37,7 @@ from regatta_runtime.frameworks import WITH_STORE, wants_peers
 from regatta_runtime.hosting import Host
 from regatta_runtime.inbox import Inbox
 from regatta_runtime.loop import Loop, Timer
+from regatta_runtime.measure import cgroup, exposition, gpu
 from regatta_runtime.output import Pump
 from regatta_runtime.probes import Probes
 from regatta_runtime.processes import Exit, Generation, Reaper, StartError
@@ -60,7 +61,8 @@ class Launcher:
         self._say = pump.say
         self._member = os.urandom(8).hex()
         self._reaper = Reaper(loop)
-        self._inbox = Inbox(loop, ranks=config.ranks, world_size=config.world_size)
+        self._gpus = gpu.Watch()
+        self._inbox = Inbox(loop, ranks=config.ranks, world_size=config.world_size, usage=self._usage)
         self._starter = Starter(config=config, command=command, progress=self._inbox.name)
         self._offer = Offer(config.metrics_port, config.coordinator[1]) if wants_peers(config) else None
         self._state = IDLE
@@ -76,7 +78,7 @@ class Launcher:
         self._leaving = False
         self._last_call: Optional[Timer] = None
         self._word_at = FIRST_WORD
-        self._probes = Probes(loop, self.look, self._inbox.ledger.total)
+        self._probes = Probes(loop, self.look, self._measured)
         self._host = Host(loop=loop, config=config, say=pump.say) if config.worker == 0 else None
         address = ("127.0.0.1" if config.worker == 0 else config.coordinator[0], config.coordinator[1])
         self._front: Optional[StoreFront] = None
@@ -173,7 +175,11 @@ class Launcher:
             self._offer.take()
         if self._front is not None:
             self._front.begin_generation(order.generation)
-        specs, warning = self._starter.specs(order, store_port=self._front.port if self._front else 0)
+        specs, warning = self._starter.specs(
+            order,
+            store_port=self._front.port if self._front else 0,
+            steps_done=max(self._config.steps_done, self._inbox.ledger.highest),
+        )
         self._left = len(specs)
         config = self._config
         where = f"{config.workers} x {config.processes} processes, rank 0 at {order.master[0]}:{order.master[1]}"
@@ -371,12 +377,30 @@ class Launcher:
 
     # Telling
 
+    def _usage(self) -> Dict[str, float]:
+        """What the steps use of what this pod holds, as far as it can be known."""
+        told = {"gpuUtilization": self._gpus.utilization(), "memoryUsedFraction": cgroup.memory_used_fraction()}
+        return {name: round(value, 4) for name, value in told.items() if value is not None}
+
+    def _measured(self) -> List[str]:
+        """What `/metrics` says beside the crew's own numbers."""
+        ledger = self._inbox.ledger
+        total = ledger.total()
+        return [
+            *exposition.of_processes(total),
+            *exposition.of_the_training(total.get(0), ledger.about, self._config.framework),
+            *cgroup.lines(),
+            *self._gpus.lines(),
+        ]
+
     def _open_probes(self) -> None:
         port = self._config.metrics_port
         try:
             self._probes.open(port)
         except OSError as problem:
             self._say(f"port {port} cannot be opened ({problem.strerror}): no probes and no metrics from this worker")
+        else:
+            self._gpus.begin()
 
     def _waiting_for(self) -> str:
         if self._generation:

@@ -14,6 +14,7 @@ from typing import Any, Dict, Optional
 
 from regatta_runtime import courier
 from regatta_runtime.courier import SOCKET_VARIABLE
+from regatta_runtime.measure import meter
 
 INTERVAL_SECONDS = 0.25
 
@@ -28,6 +29,9 @@ def report(step: Optional[int] = None, total_steps: Optional[int] = None, epoch:
     try:
         if SOCKET_VARIABLE not in os.environ:
             return
+        measuring = meter.the_one()
+        if measuring is not None and step is not None:
+            measuring.position.reported(step, steps=measuring.steps)
         record = {"step": step, "totalSteps": total_steps, "epoch": epoch}
         _unsent = {**(_unsent or {}), **{k: v for k, v in record.items() if v is not None}}
         if not _waits:

@@ -39,8 +39,10 @@ class Starter:
         self._hostfile = Hostfile()
         self.mark = os.urandom(12).hex()
 
-    def specs(self, order: Order, *, store_port: int = 0) -> Tuple[List[Spec], str]:
-        """What to start, and a warning for the user (or "")."""
+    def specs(self, order: Order, *, store_port: int = 0, steps_done: int = 0) -> Tuple[List[Spec], str]:
+        """What to start, and a warning for the user (or ""); `steps_done`: the highest step of an earlier life."""
+        if steps_done:
+            self._base["REGATTA_STEPS_DONE"] = str(steps_done)
         places = [
             Place(self._config, local_rank, order.generation, order.master, order.restarts, order.peers, store_port)
             for local_rank in range(self._config.processes)

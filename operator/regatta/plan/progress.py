@@ -42,7 +42,7 @@ def has_changed(known: Mapping[str, float], told: Mapping[str, float]) -> bool:
 
 def _least(name: str) -> float:
     # Of a fraction near zero any change is a large one.
-    return 0.2 if name.endswith("Fraction") else 0.0
+    return 0.2 if name.endswith(("Fraction", "Utilization")) else 0.0
 
 
 def _place(progress: Progress) -> tuple[object, ...]:

@@ -33,8 +33,14 @@ TEXT_LIMIT: Final = 1024
 CAUSE_LIMIT: Final = 64
 MAX_COUNT: Final = 2**31 - 1
 MAX_SECONDS: Final = 1e9
-PACE: Final = {"samplesPerSecond": 1e12, "stepSeconds": MAX_SECONDS, "dataStallFraction": 1.0}
-"""What a launcher tells of the steps, and the most that is believed."""
+PACE: Final = {
+    "samplesPerSecond": 1e12,
+    "stepSeconds": MAX_SECONDS,
+    "dataStallFraction": 1.0,
+    "gpuUtilization": 1.0,
+    "memoryUsedFraction": 1.0,
+}
+"""What a launcher tells of the steps and of what they use, and the most that is believed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

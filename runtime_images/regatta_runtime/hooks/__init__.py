@@ -32,13 +32,14 @@ def install(environ: MutableMapping[str, str]) -> None:
         from regatta_runtime.hooks import keras_repair
 
         after_import(keras_repair.MODULE, keras_repair.repair)
-    if not nested and framework == "PyTorch" and _on(environ, MEASURE_SWITCH):
-        from regatta_runtime.hooks import torch_steps
-        from regatta_runtime.measure.meter import Meter
+    if not nested and _on(environ, MEASURE_SWITCH):
+        from regatta_runtime.hooks import measuring
 
-        meter = Meter(samples_per_step=_number(environ, "REGATTA_SAMPLES_PER_STEP") or None)
-        for module, hook in torch_steps.hooks(meter).items():
-            after_import(module, hook)
+        measuring.install(
+            environ,
+            samples_per_step=_number(environ, "REGATTA_SAMPLES_PER_STEP"),
+            steps_done=_number(environ, "REGATTA_STEPS_DONE"),
+        )
     if keras and not nested:
         from regatta_runtime.hooks import keras_job
 

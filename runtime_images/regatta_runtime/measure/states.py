@@ -9,7 +9,11 @@ STEP = "step"
 DATA_WAIT = "data_wait"
 CHECKPOINT_SAVE = "checkpoint_save"
 CHECKPOINT_RESTORE = "checkpoint_restore"
+REWORK = "rework"  # a step that an earlier life of the training had done already
 EVAL = "eval"
 IDLE = "idle"  # after the last step
 
-STATES = (INIT, RENDEZVOUS, COMPILE, STEP, DATA_WAIT, CHECKPOINT_SAVE, CHECKPOINT_RESTORE, EVAL, IDLE)
+STATES = (
+    *(INIT, RENDEZVOUS, COMPILE, STEP, DATA_WAIT),
+    *(CHECKPOINT_SAVE, CHECKPOINT_RESTORE, REWORK, EVAL, IDLE),
+)

@@ -47,7 +47,8 @@ def test_what_others_measured_stays() -> None:
         ([], {}),
         ({"stepSeconds": "1"}, {}),
         ({"stepSeconds": -1.0, "dataStallFraction": 1.01, "samplesPerSecond": float("inf")}, {}),
-        ({"stepSeconds": 1, "gpuUtilization": 0.9}, {"stepSeconds": 1.0}),
+        ({"stepSeconds": 1, "goodput": 0.9}, {"stepSeconds": 1.0}),
+        ({"gpuUtilization": 0.9, "memoryUsedFraction": 1.5}, {"gpuUtilization": 0.9}),
     ],
     ids=str,
 )

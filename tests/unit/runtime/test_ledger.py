@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from regatta_runtime.measure.ledger import Ledger, metrics
+from regatta_runtime.measure.exposition import of_processes
+from regatta_runtime.measure.ledger import Ledger
 
 
 class Books:
@@ -45,7 +46,13 @@ def test_a_new_generation_adds_to_what_the_one_before_told() -> None:
     books = Books().at(10, steps=5, samples=40, init=2.0, step=3.0)
     books.ledger.begin_generation()
     total = books.at(20, steps=1, samples=8, init=2.5).ledger.total()
-    assert total[0] == (6, 48, {"init": 4.5, "step": 3.0})
+    assert (total[0].steps, total[0].samples, total[0].seconds) == (6, 48, {"init": 4.5, "step": 3.0})
+
+
+def test_where_nobody_sees_the_waits_nothing_is_said_of_them() -> None:
+    pace = Books().at(40, steps=3, samples=24, compile=30.0, step=4.0).ledger.pace()
+    assert pace is not None
+    assert pace.to_json(processes=1) == {"samplesPerSecond": 4.0, "stepSeconds": 2.0}
 
 
 @pytest.mark.parametrize(
@@ -71,8 +78,8 @@ def test_only_known_states_become_labels() -> None:
     ledger.take(
         1, {"steps": 2, "samples": 16, "seconds": {"step": 1.5, 'x"} 1': 9.0, "eval": float("nan"), "init": -1}}
     )
-    assert [line for line in metrics(ledger.total()) if not line.startswith("#")] == [
+    assert [line for line in of_processes(ledger.total()) if not line.startswith("#")] == [
         'regatta_runtime_steps_total{rank="1"} 2',
         'regatta_runtime_samples_total{rank="1"} 16',
-        'regatta_runtime_time_seconds_total{rank="1",state="step"} 1.5000',
+        'regatta_runtime_time_seconds_total{rank="1",state="step"} 1.5',
     ]

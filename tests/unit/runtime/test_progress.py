@@ -39,6 +39,7 @@ def test_the_last_report_is_always_shown(crew: Crew) -> None:
         "worker": 0,
         "generation": 1,
         "worldSize": 2,
+        "globalStep": None,
         "pace": {},
         "restarts": 0,
         "failures": [],

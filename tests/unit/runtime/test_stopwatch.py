@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regatta_runtime.measure.states import CHECKPOINT_SAVE, DATA_WAIT, RENDEZVOUS
+from regatta_runtime.measure.states import CHECKPOINT_SAVE, DATA_WAIT, EVAL, RENDEZVOUS
 from regatta_runtime.measure.stopwatch import Stopwatch
 
 
@@ -81,10 +81,54 @@ def test_an_evaluation_that_ends_the_program_was_one() -> None:
 def test_a_frozen_part_in_evaluation_mode_does_not_keep_steps_from_being_steps() -> None:
     process = Process().fetches(0).steps(0).evaluates().fetches(1).steps(2).does(1).fetches(1).steps(2)
     assert process.seconds() == {"step": 6, "data_wait": 1}  # the wait in between is known for one only afterwards
+    assert process.watch.samples == 24
+
+
+def test_a_step_that_was_done_before_is_rework_and_its_wait_a_wait() -> None:
+    process = Process().fetches(0).steps(9).does(1).fetches(2)
+    process.now += 3
+    process.watch.step(again=True)
+    assert process.seconds() == {"compile": 9, "rework": 4, "data_wait": 2}
+    assert (process.watch.steps, process.watch.lost) == (2, 1)
+
+
+def test_an_evaluation_that_says_so_itself_holds_everything_but_checkpoints() -> None:
+    process = Process().fetches(0).steps(0).does(1)
+    process.watch.enter(EVAL)
+    process.evaluates().fetches(2).does(3).during(CHECKPOINT_SAVE, 4)
+    process.watch.leave()
+    assert process.fetches(1).steps(1).seconds() == {"eval": 5, "checkpoint_save": 4, "step": 2, "data_wait": 1}
     assert process.watch.samples == 16
 
 
-ACTIONS = st.sampled_from(["fetches", "steps", "save", "eval", "train", "does"])
+def test_an_evaluation_before_the_first_step_is_none_of_the_training() -> None:
+    process = Process().does(3).evaluates().does(1).fetches(2, samples=100).does(4).evaluates(False).does(1)
+    assert process.fetches(1).steps(5).seconds() == {"init": 7, "eval": 4, "data_wait": 1, "compile": 5}
+    assert process.watch.samples == 8
+
+
+def test_a_part_that_is_in_evaluation_mode_from_the_beginning_evaluates_nothing() -> None:
+    process = Process().evaluates().does(3).fetches(1).steps(5)
+    assert process.seconds() == {"init": 4, "compile": 5}
+    assert process.fetches(1).steps(5).seconds() == {"init": 4, "compile": 5, "step": 5, "data_wait": 1}
+
+
+def test_steps_that_cannot_be_told_apart_share_their_time() -> None:
+    process = Process().fetches(0).steps(0).fetches(4)
+    process.now += 8
+    process.watch.step(times=4)
+    assert process.seconds() == {"data_wait": 4, "step": 8}
+    duration = process.watch.reading().durations["step"]
+    assert (duration.sum, sum(duration.counts)) == (12.0, 4)
+
+
+def test_batches_that_only_built_the_model_are_no_samples() -> None:
+    process = Process().fetches(0, samples=100)
+    process.watch.discard()
+    assert process.fetches(0).steps(1).watch.samples == 8
+
+
+ACTIONS = st.sampled_from(["fetches", "steps", "redo", "save", "eval", "train", "does", "evaluate"])
 
 
 @given(st.lists(st.tuples(ACTIONS, st.integers(0, 50)), max_size=60))
@@ -97,6 +141,12 @@ def test_all_states_together_are_the_wall_time_and_none_ever_shrinks(actions: li
                 process.fetches(seconds)
             case "steps":
                 process.steps(seconds)
+            case "redo":
+                process.does(seconds).watch.step(again=True)
+            case "evaluate":
+                process.watch.enter(EVAL)
+                process.fetches(seconds)
+                process.watch.leave()
             case "save":
                 process.during(CHECKPOINT_SAVE, seconds)
             case "does":
