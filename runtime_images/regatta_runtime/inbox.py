@@ -10,6 +10,7 @@ from typing import Any, Dict, NamedTuple, Optional, Set, Union
 
 from regatta_runtime.loop import READ, Loop
 from regatta_runtime.measure.ledger import Ledger
+from regatta_runtime.measure.story import Story
 from regatta_runtime.termination import timestamp
 
 DATAGRAM_LIMIT = 4096
@@ -41,6 +42,7 @@ class Inbox:
         self._moved: Set[int] = set()  # ranks that have reported a step in this generation
         self._refusal = ""
         self.ledger = Ledger(loop.now)
+        self._story = Story(loop.now)
         self._sock: Optional[socket.socket] = None
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         name = "regatta-" + os.urandom(12).hex()
@@ -60,6 +62,7 @@ class Inbox:
         self._moved.clear()
         self._refusal = ""
         self.ledger.begin_generation()
+        self._story.begin_generation()
 
     def page(self) -> Dict[str, Any]:
         """How far training is and how it goes, as `/progress` shows it."""
@@ -73,6 +76,7 @@ class Inbox:
             "updatedAt": timestamp(newest.updated_at) if newest.updated_at else None,
             "stepAgeSeconds": age,
             "pace": self._pace(),
+            "time": self._time(),
         }
 
     def last_words(self) -> Dict[str, Any]:
@@ -80,7 +84,8 @@ class Inbox:
         self.catch_up()
         newest, pace = self._lowest(), self._pace()
         told = {"step": newest.step, "totalSteps": newest.total_steps, "epoch": newest.epoch}
-        return {**({} if newest.step is None else {"progress": told}), **({"pace": pace} if pace else {})}
+        words = {"progress": {} if newest.step is None else told, "pace": pace, "time": self._time()}
+        return {key: value for key, value in words.items() if value}
 
     def refusal(self) -> str:
         """Why the hooks in some process of this generation did not let it train; empty when they did."""
@@ -98,6 +103,9 @@ class Inbox:
     def _pace(self) -> Dict[str, float]:
         pace = self.ledger.pace()
         return pace.to_json(processes=self._world_size) if pace is not None else {}
+
+    def _time(self) -> Dict[str, Any]:
+        return self._story.to_json(self.ledger.total().get(self._ranks.start))
 
     def _ready(self, mask: int) -> None:
         for _ in range(BATCH if self._sock is not None else 0):
@@ -119,7 +127,9 @@ class Inbox:
             self._refusal = self._refusal or refusal[:REFUSAL_LIMIT]
             return
         if "measured" in raw:
-            self.ledger.take(rank, raw["measured"])
+            reading = self.ledger.take(rank, raw["measured"])
+            if rank == self._ranks.start:
+                self._story.take(reading)
             return
         old = self._newest.get(rank, Progress())
         step, total, epoch = (_sane(raw.get(key)) for key in ("step", "totalSteps", "epoch"))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from regatta.api.status import Progress
+from regatta.api.status import Progress, TrainingJobStatus
+from regatta.plan.crew import Crew, report_of
 from regatta.plan.report import CrewWords
 
-__all__ = ["has_changed", "latest_efficiency", "latest_progress"]
+__all__ = ["has_changed", "latest_efficiency", "latest_progress", "steps_done"]
 
 NOTEWORTHY: Final = 0.05
 """A change of a measured value by less is no reason to write a status: every look would find some."""
@@ -25,6 +26,17 @@ def latest_progress(known: Progress | None, words: CrewWords | None) -> Progress
     if known is not None and _place(told) == _place(known):
         return known
     return told
+
+
+def steps_done(status: TrainingJobStatus, crew: Crew, words: CrewWords | None) -> int:
+    """The highest step that this attempt or one before it is known to have finished: whoever does it again, reworks."""
+    report = report_of(crew.members[0]) if 0 in crew.members else None
+    known = [
+        status.progress.step if status.progress is not None else None,
+        words.progress.step if words is not None and words.progress is not None else None,
+        report.step if report is not None else None,
+    ]
+    return max([status.steps_done, *(step for step in known if step is not None)])
 
 
 def latest_efficiency(known: Mapping[str, float], pace: Mapping[str, float]) -> dict[str, float]:

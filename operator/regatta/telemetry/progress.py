@@ -22,7 +22,7 @@ import orjson
 
 from regatta.api.status import Progress
 from regatta.plan.progress import has_changed
-from regatta.plan.report import CrewWords, count_in, number_in, read_failures, read_pace
+from regatta.plan.report import CrewWords, count_in, number_in, read_failures, read_pace, read_time
 
 __all__ = ["ProgressPoller", "Target", "read_words"]
 
@@ -176,6 +176,7 @@ def read_words(body: bytes, *, target: Target, now: datetime) -> CrewWords | Non
         generation=count_in(told, "generation") or 0,
         progress=_progress(told, now=now),
         pace=read_pace(told.get("pace")),
+        time=read_time(told.get("time")),
     )
 
 

@@ -47,17 +47,18 @@ class Ledger:
             self._done[rank] = _sum(self._done.get(rank, EMPTY), reading)
         self._now, self._past = {}, {}
 
-    def take(self, rank: int, told: object) -> None:
-        """A process's own words; what makes no sense is left out."""
+    def take(self, rank: int, told: object) -> Optional[Reading]:
+        """A process's own words, as far as they are believed; what makes no sense is left out."""
         reading = _read(told)
         if reading is None:
-            return
+            return None
         self._now[rank] = reading
         past = self._past.setdefault(rank, deque())
         now = self._clock()
         past.append((now, reading))
         while len(past) > 2 and past[1][0] < now - PACE_SECONDS:
             past.popleft()
+        return reading
 
     def total(self) -> Dict[int, Reading]:
         """Everything since the launcher began, by rank."""
