@@ -20,6 +20,7 @@ from regatta.control.events import EventSink
 from regatta.control.health import Health
 from regatta.control.jobs import JobCache
 from regatta.control.logs import about
+from regatta.control.measured import Turns
 from regatta.control.queue import KeyedQueue
 from regatta.control.reconcile import Reconciler
 from regatta.control.settings import Settings
@@ -140,6 +141,7 @@ class Leader:
             events=events,
             installation=installation,
             heard=poller.latest,
+            turns=Turns(per_second=self._settings.measured_writes),
         )
         async with asyncio.TaskGroup() as group:
             background = [

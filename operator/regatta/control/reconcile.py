@@ -18,6 +18,7 @@ from regatta.control.events import EventSink
 from regatta.control.inspect import latest_warnings, read_group
 from regatta.control.jobs import CachedJob, JobCache
 from regatta.control.logs import about
+from regatta.control.measured import Turns, is_only_measured
 from regatta.control.patch import merge_patch
 from regatta.kube.client import Client
 from regatta.kube.errors import ApiError, Conflict, NotFound
@@ -34,6 +35,7 @@ AGAIN: Final = 0.0
 IDLE_SECONDS: Final = 0.5
 PATIENCE: Final = 5.0
 OPERATOR_ERROR: Final = "OperatorError"
+MEASURED_WRITES: Final = 20.0
 LOOK_AGAIN: Final = timedelta(seconds=4)
 LOOKS_KEPT: Final = 4096
 
@@ -65,6 +67,7 @@ class Reconciler:
         events: EventSink,
         installation: Installation,
         heard: Callable[[JobKey], CrewWords | None] = lambda _: None,
+        turns: Turns | None = None,
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._client = client
@@ -74,6 +77,7 @@ class Reconciler:
         self._events = events
         self._installation = installation
         self._heard = heard
+        self._turns = turns or Turns(per_second=MEASURED_WRITES)
         self._now = now
         self._warnings: dict[JobKey, dict[str, str]] = {}
         self._groups: dict[JobKey, tuple[datetime, GroupFacts]] = {}
@@ -109,7 +113,13 @@ class Reconciler:
             decided = settle(job, decided, outcome, self._now())
             complete = bool(decided.creates) and not outcome.failures
         changed = decided.status != job.status
+        if changed and is_only_measured(job.status, decided.status):
+            wait = self._turns.wait(key)
+            if wait:
+                look = wait if decided.requeue_after is None else min(wait, decided.requeue_after)
+                return Turn(result="ok", requeue_after=max(look, IDLE_SECONDS))
         if changed:
+            self._turns.forget(key)
             if complete:
                 # "Created" is news of little use; the pods of other jobs are worth more to those who wait for them.
                 # This turn ends only when it is told, so nothing is decided without it.
@@ -150,6 +160,7 @@ class Reconciler:
         """Pods whose job we don't know: ask for it, and delete them when it is really gone."""
         self._warnings.pop(key, None)
         self._groups.pop(key, None)
+        self._turns.forget(key)
         if not self._leftovers(key):
             return Turn(result="gone")
         namespace, name = key

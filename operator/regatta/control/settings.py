@@ -38,6 +38,8 @@ class Settings:
     injection: str = "Auto"
     workers: int = 256
     parallel_writes: int = 64
+    measured_writes: float = 20.0
+    """Status writes a second, over all jobs, that only bring progress, efficiency and ledgers up to date."""
     host: str = ""
     """Address to serve health and metrics on; empty for all."""
     port: int = 8080
@@ -120,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     choice("injection", "how the runtime gets into a training container", *INJECTIONS)
     flag("workers", "jobs worked on at the same time", type=_positive)
     flag("parallel_writes", "creates and deletes in flight", type=_positive)
+    flag("measured_writes", "status writes a second for nothing but measured numbers", type=_seconds)
     flag("host", "address of the health and metrics server; all when empty")
     flag("port", "port of the health and metrics server", type=int)
     flag("leader_election", "let one of several replicas act", type=_boolean, metavar="true|false")

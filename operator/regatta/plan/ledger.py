@@ -27,7 +27,7 @@ from regatta.plan.crew import Crew, report_of, trainer_of
 from regatta.plan.model import Job, PodFacts
 from regatta.plan.report import RUNTIME_STATES, CrewTime, CrewWords
 
-__all__ = ["ENDING_CYCLE", "HELD", "STATES", "UNMEASURED", "goodput", "startup", "with_ledger"]
+__all__ = ["ENDING_CYCLE", "HELD", "SLOW_CYCLE", "STATES", "UNMEASURED", "goodput", "startup", "with_ledger"]
 
 QUEUED: Final = "queued"
 GANG_WAIT: Final = "gang_wait"
