@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.kit import Playground, job, kill, program, results, training_process, wait_for
+from tests.cluster.kit import Playground, job, kill, main_process, program, results, wait_for
 
 pytestmark = pytest.mark.cluster
 
@@ -76,12 +76,16 @@ def test_the_ledger_is_the_truth_though_the_operator_is_killed_in_the_middle(pla
 
 
 def killed_when_it_hangs(playground: Playground, name: str) -> dict[str, Any]:
-    """Kill the training process of an attempt that has told its truth and goes on no more; return that truth."""
+    """Kill all of an attempt that has told its truth and goes on no more, and leaves no last words; return that truth.
+
+    The operator has heard of the last step, which the ledger of the next attempt must not lose.
+    """
     [pod] = playground.pods(name)
     [truth] = wait_for(
         "the first attempt's last step", lambda: results(playground.log(pod["metadata"]["name"])), timeout=120
     )
-    process = training_process(pod, rank=0)
+    playground.wait_status(name, "step 50", lambda s: (s.get("progress") or {}).get("step") == 50, timeout=60)
+    process = main_process(pod, container="trainer")
     assert process is not None
     kill(process)
     return truth
@@ -97,6 +101,7 @@ def check_redone(first: dict[str, Any], second: dict[str, Any], status: dict[str
     # each attempt is no part of it, because nothing but its end is seen of a program without a DataLoader.
     stepped = first["worked"] + second["worked"] + second["redone"]
     assert told["step"] + told.get("rework", 0.0) == pytest.approx(stepped, rel=WITHIN)
+    assert told["unmeasured"] > 0, "what it did until it was killed"
     # From the failure until all train again, which is what lostSeconds says, these states and no others pass.
     states = ("queued", "gang_wait", "image_pull", "rendezvous", "restart_backoff")
     [failure] = status["failures"]

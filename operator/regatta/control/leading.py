@@ -32,6 +32,7 @@ from regatta.kube.informer import PodInformer
 from regatta.kube.lease import Elector, KubeLease, Timing
 from regatta.kube.store import JobKey, PodStore
 from regatta.plan.model import Installation
+from regatta.telemetry.jobseries import JobSeries
 from regatta.telemetry.metrics import Metrics
 from regatta.telemetry.progress import ProgressPoller, Target
 
@@ -80,6 +81,7 @@ class Leader:
         world: World,
         stop: Stop,
         metrics: Metrics,
+        series: JobSeries,
         health: Health,
         namespace: str,
     ) -> None:
@@ -88,6 +90,7 @@ class Leader:
         self._world = world
         self._stop = stop
         self._metrics = metrics
+        self._series = series
         self._health = health
         self._elector: Elector | None = None
         if settings.leader_election:
@@ -141,6 +144,8 @@ class Leader:
             events=events,
             installation=installation,
             heard=poller.latest,
+            series=self._series,
+            changed=self._metrics.lifecycle.changed,
             turns=Turns(per_second=self._settings.measured_writes),
         )
         async with asyncio.TaskGroup() as group:
@@ -179,4 +184,6 @@ class Leader:
         if leading != self._health.leading:
             _log.info("leading" if leading else "no longer leading", extra=about(identity=self._settings.identity))
         self._health.leading = leading
+        if not leading:
+            self._series.clear()
         self._metrics.leads(leading)

@@ -24,10 +24,12 @@ from regatta.kube.client import Client
 from regatta.kube.errors import ApiError, Conflict, NotFound
 from regatta.kube.resources import TRAINING_JOBS
 from regatta.kube.store import JobKey, PodStore
+from regatta.plan.crew import Crew
 from regatta.plan.model import Delete, GroupFacts, Installation, Job, Observed, Plan
 from regatta.plan.plan import orphans, plan
 from regatta.plan.report import CrewWords
 from regatta.plan.settle import settle
+from regatta.telemetry.jobseries import JobSeries
 
 __all__ = ["Reconciler", "Turn"]
 
@@ -37,6 +39,7 @@ PATIENCE: Final = 5.0
 OPERATOR_ERROR: Final = "OperatorError"
 MEASURED_WRITES: Final = 20.0
 LOOK_AGAIN: Final = timedelta(seconds=4)
+ENDED: Final = frozenset({"Succeeded", "Failed"})
 LOOKS_KEPT: Final = 4096
 
 _log = logging.getLogger(__name__)
@@ -68,6 +71,8 @@ class Reconciler:
         installation: Installation,
         heard: Callable[[JobKey], CrewWords | None] = lambda _: None,
         turns: Turns | None = None,
+        series: JobSeries | None = None,
+        changed: Callable[[Job, TrainingJobStatus, Crew | None], None] = lambda *_: None,
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._client = client
@@ -77,6 +82,8 @@ class Reconciler:
         self._events = events
         self._installation = installation
         self._heard = heard
+        self._series = series or JobSeries()
+        self._changed = changed
         self._turns = turns or Turns(per_second=MEASURED_WRITES)
         self._now = now
         self._warnings: dict[JobKey, dict[str, str]] = {}
@@ -84,6 +91,16 @@ class Reconciler:
 
     async def reconcile(self, key: JobKey) -> Turn:
         """One turn for the job of this namespace and name."""
+        turn = await self._turn(key)
+        cached = self._jobs.get(key)
+        if cached is None:
+            self._series.remove(key)
+        else:
+            bound = sum(pod.scheduled and pod.phase not in ENDED for pod in self._pods.pods(key))
+            self._series.put(cached.job, bound=bound)
+        return turn
+
+    async def _turn(self, key: JobKey) -> Turn:
         cached = self._jobs.get(key)
         if cached is None:
             return await self._without_job(key)
@@ -206,8 +223,16 @@ class Reconciler:
             self._jobs.remove(cached.key, uid=job.uid)
             return Turn(result="gone", requeue_after=AGAIN)
         self._jobs.put(raw)
+        self._count(job, wanted)
         _log.debug("status written", extra=about(**_fields(job), phase=wanted.phase, reason=wanted.reason))
         return None
+
+    def _count(self, job: Job, wanted: TrainingJobStatus) -> None:
+        crew = None
+        if wanted.phase is Phase.RUNNING and job.status.phase is not Phase.RUNNING and job.spec is not None:
+            pods = self._pods.pods((job.namespace, job.name))
+            crew = Crew.muster(pods, uid=job.uid, attempt=wanted.attempt, desired=job.spec.workers)
+        self._changed(job, wanted, crew)
 
     def _tell(self, job: Job, decided: Plan) -> None:
         for event in decided.events:

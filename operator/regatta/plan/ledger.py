@@ -27,7 +27,7 @@ from regatta.plan.crew import Crew, report_of, trainer_of
 from regatta.plan.model import Job, PodFacts
 from regatta.plan.report import RUNTIME_STATES, CrewTime, CrewWords
 
-__all__ = ["ENDING_CYCLE", "HELD", "SLOW_CYCLE", "STATES", "UNMEASURED", "goodput", "startup", "with_ledger"]
+__all__ = ["ENDING_CYCLE", "HELD", "STATES", "UNMEASURED", "goodput", "slow_cycle", "startup", "with_ledger"]
 
 QUEUED: Final = "queued"
 GANG_WAIT: Final = "gang_wait"
@@ -45,8 +45,6 @@ STATES: Final = (QUEUED, GANG_WAIT, IMAGE_PULL, *RUNTIME_STATES, RESTART_BACKOFF
 HELD: Final = tuple(state for state in (*STATES, UNMEASURED) if state not in {QUEUED, RESTART_BACKOFF})
 """What a job spends while it holds nodes."""
 
-SLOW_CYCLE: Final = 60.0
-"""While nothing else changes, so many seconds are booked before they are worth a write of their own."""
 ENDING_CYCLE: Final = 5.0
 """The same for a suspended job whose pods still end: when the last one was gone, nothing tells afterwards."""
 MINOR: Final = ("init", "rendezvous", "compile", "checkpoint_restore")
@@ -72,6 +70,11 @@ def with_ledger(
     if status.phase is not None and status.phase.terminal:
         book.fill(TERMINATING if _held(stored, crew) else QUEUED, now)
     return _written(stored, status, book, ending=bool(crew.all_pods))
+
+
+def slow_cycle(known: float) -> float:
+    """How many more seconds are worth a write of their own, where so many are known: a tenth, a minute at most."""
+    return min(60.0, max(5.0, known / 10))
 
 
 def goodput(ledger: Mapping[str, float]) -> float | None:
@@ -261,12 +264,12 @@ def _held(stored: TrainingJobStatus, crew: Crew) -> bool:
 def _written(stored: TrainingJobStatus, status: TrainingJobStatus, book: _Book, *, ending: bool) -> TrainingJobStatus:
     """The status with the books closed for now; untouched where there is too little news to be worth a write."""
     if status == stored:
-        cycle = inf
+        known, cycle = sum(stored.ledger.values()), inf
         if status.phase is Phase.RUNNING:
-            cycle = SLOW_CYCLE
+            cycle = slow_cycle(known)
         elif status.phase is Phase.SUSPENDED and ending:
             cycle = ENDING_CYCLE
-        if sum(book.ledger.values()) - sum(stored.ledger.values()) < cycle:
+        if sum(book.ledger.values()) - known < cycle:
             return status
     ledger = {state: round(book.ledger[state], 3) for state in (*STATES, UNMEASURED) if book.ledger.get(state)}
     over = status.attempt != max(1, stored.attempt) or status.phase is Phase.SUSPENDED

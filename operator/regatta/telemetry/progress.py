@@ -21,7 +21,7 @@ import aiohttp
 import orjson
 
 from regatta.api.status import Progress
-from regatta.plan.ledger import SLOW_CYCLE
+from regatta.plan.ledger import slow_cycle
 from regatta.plan.progress import has_changed
 from regatta.plan.report import CrewWords, count_in, number_in, read_failures, read_pace, read_time
 
@@ -140,7 +140,7 @@ class ProgressPoller:
             known.failures = 0
             before, known.words = known.words, _settled(told, known.words)
             seconds = sum(told.time.seconds.values()) if told.time is not None else 0.0
-            if _is_news(known.words, before) or seconds - known.told_seconds >= SLOW_CYCLE:
+            if _is_news(known.words, before) or seconds - known.told_seconds >= slow_cycle(known.told_seconds):
                 known.told_seconds = seconds
                 self._changed(target.key)
 

@@ -10,7 +10,7 @@ import pytest
 
 from regatta.api.status import Phase, TrainingJobStatus
 from regatta.plan.crew import Crew
-from regatta.plan.ledger import STATES, goodput, startup
+from regatta.plan.ledger import STATES, goodput, slow_cycle, startup
 from regatta.plan.model import Observed
 from regatta.plan.plan import plan
 from regatta.plan.report import CrewTime, CrewWords, read_time
@@ -42,13 +42,17 @@ def test_the_ledger_of_a_running_job_ends_where_its_program_told_last() -> None:
     assert look(running(5), world, 100).ledger == {"queued": 5.0, "init": 3.0, "step": 80.0, "data_wait": 8.0}
 
 
-def test_without_other_news_it_is_written_once_a_minute() -> None:
-    begun = look(running(5), observed(pod().joined(at(5)), crew=told(6, elapsed=1, init=1.0)), 6)
-    begun = begun.model_copy(update={"ledger": {"queued": 5.0, "init": 1.0}, "attempt_ledger": {"init": 1.0}})
-    soon = observed(pod().joined(at(5)), crew=told(60, elapsed=55, init=1.0, step=54.0))
-    late = observed(pod().joined(at(5)), crew=told(67, elapsed=62, init=1.0, step=61.0))
-    assert look(begun, soon, 60) == begun
-    assert look(begun, late, 67).ledger == {"queued": 5.0, "init": 1.0, "step": 61.0}
+def test_without_other_news_it_is_written_now_and_then() -> None:
+    begun = look(running(5), observed(pod().joined(at(5)), crew=told(105, elapsed=100, init=1.0, step=99.0)), 105)
+    soon = observed(pod().joined(at(5)), crew=told(115, elapsed=110, init=1.0, step=109.0))
+    late = observed(pod().joined(at(5)), crew=told(116, elapsed=111, init=1.0, step=110.0))
+    assert look(begun, soon, 115) == begun
+    assert look(begun, late, 116).ledger == {"queued": 5.0, "init": 1.0, "step": 110.0}
+
+
+@pytest.mark.parametrize(("known", "cycle"), [(0, 5), (40, 5), (300, 30), (600, 60), (1e6, 60)])
+def test_the_longer_a_job_lives_the_less_often_its_ledger_is_written(known: float, cycle: float) -> None:
+    assert slow_cycle(known) == cycle
 
 
 def test_time_that_both_clocks_saw_is_booked_once() -> None:
