@@ -192,7 +192,11 @@ class Operator:
 
     async def _watch_jobs(self, end: asyncio.Event) -> None:
         existing = asyncio.all_tasks()
-        feed = JobFeed(self._world.jobs, changed=self._world.queue.add)
+        feed = JobFeed(
+            self._world.jobs,
+            changed=self._world.queue.add,
+            seen=lambda kind: self._metrics.event(resource=TRAINING_JOBS.plural, kind=kind),
+        )
         tasks = await kopf.spawn_tasks(
             registry=build_registry(feed, self._connection),
             settings=kopf_settings(silence=self._settings.silence_seconds),

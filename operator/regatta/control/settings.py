@@ -24,7 +24,7 @@ from regatta.telemetry.metrics import Price
 __all__ = ["ENVIRONMENT_PREFIX", "Settings", "image_volumes", "parse", "serves"]
 
 ENVIRONMENT_PREFIX: Final = "REGATTA_OPERATOR_"
-_PRICE: Final = re.compile(r"([a-z0-9A-Z][a-z0-9A-Z._/-]{0,316})=([A-Z]{3}):(\d{1,9}(?:\.\d{1,9})?)")
+_PRICE: Final = re.compile(r"([a-z0-9A-Z][a-z0-9A-Z._/-]{0,316})=([A-Z]{3}):(\d{1,9}(?:\.\d{1,9})?(?:e[+-]\d{1,2})?)")
 INJECTIONS: Final = ("Auto", "ImageVolume", "InitContainer")
 
 
