@@ -29,14 +29,15 @@ def latest_progress(known: Progress | None, words: CrewWords | None) -> Progress
 
 
 def steps_done(status: TrainingJobStatus, crew: Crew, words: CrewWords | None) -> int:
-    """The highest step that this attempt or one before it is known to have finished: whoever does it again, reworks."""
+    """The highest step that this attempt or one before it is known to have finished: whoever does it again, reworks.
+
+    It is compared with what the instruments count, so what they say counts, and a program's own count only without it.
+    """
     report = report_of(crew.members[0]) if 0 in crew.members else None
-    known = [
-        status.progress.step if status.progress is not None else None,
-        words.progress.step if words is not None and words.progress is not None else None,
-        report.step if report is not None else None,
-    ]
-    return max([status.steps_done, *(step for step in known if step is not None)])
+    counted = [told.global_step for told in (words, report) if told is not None]
+    own = [told.step for told in (status.progress, words.progress if words is not None else None, report) if told]
+    known = [step for step in counted if step is not None] or [step for step in own if step is not None]
+    return max([status.steps_done, *known])
 
 
 def latest_efficiency(known: Mapping[str, float], pace: Mapping[str, float]) -> dict[str, float]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from regatta.api.status import Progress
 
 __all__ = [
+    "MAX_STEP",
     "RUNTIME_STATES",
     "CrewFailure",
     "CrewReport",
@@ -35,6 +36,7 @@ FAILURES_KEPT: Final = 5
 TEXT_LIMIT: Final = 1024
 CAUSE_LIMIT: Final = 64
 MAX_COUNT: Final = 2**31 - 1
+MAX_STEP: Final = 2**53
 MAX_SECONDS: Final = 1e9
 PACE: Final = {"samplesPerSecond": 1e12, "stepSeconds": MAX_SECONDS, "dataStallFraction": 1.0}
 """What a launcher tells of the steps, and the most that is believed."""
@@ -98,6 +100,8 @@ class CrewWords:
     """How the steps went of late, under the names that status.efficiency uses; empty where nothing was measured."""
     time: CrewTime | None = None
     """None before the first generation, and from launchers that keep no such books."""
+    global_step: int | None = None
+    """At which step of the whole training the instruments are; None where they do not know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +125,8 @@ class CrewReport:
     """As `CrewWords.pace`, at the end."""
     time: CrewTime | None = None
     """As `CrewWords.time`, at the end."""
+    global_step: int | None = None
+    """As `CrewWords.global_step`, at the end."""
 
 
 def read_report(text: str) -> CrewReport | None:
@@ -148,6 +154,7 @@ def read_report(text: str) -> CrewReport | None:
         failures=read_failures(fields.get("failures")),
         pace=read_pace(fields.get("pace")),
         time=read_time(fields.get("time")),
+        global_step=count_in(fields, "globalStep", most=MAX_STEP),
     )
 
 

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 from regatta.api.status import Phase
 from regatta.plan.ledger import HELD, STATES, UNMEASURED
 from regatta.plan.model import Job
+from regatta.telemetry.lifecycle import CAUSES, OTHER
 
 __all__ = ["CONTENT_TYPE", "KEPT_SECONDS", "JobSeries"]
 
@@ -38,6 +39,7 @@ FAMILIES: Final = (
         "Time in each state that holds accelerators, times the accelerators.",
     ),
     ("regatta_trainingjob_time_seconds_total", "counter", "The job's ledger: its time in exclusive states."),
+    ("regatta_trainingjob_failures_total", "counter", "Failures of the job's attempts, overcome or not."),
 )
 _HEADS: Final = tuple(f"# HELP {name} {text}\n# TYPE {name} {kind}\n".encode() for name, kind, text in FAMILIES)
 
@@ -193,6 +195,11 @@ def _lines(job: Job, *, phase: Phase, framework: str, accelerators: int) -> Iter
         for state in (*STATES, UNMEASURED)
         if ledger.get(state)
     )
+    failed: dict[str, int] = {}
+    for word, number in status.failure_counts.items():
+        cause = CAUSES.get(word, OTHER)
+        failed[cause] = failed.get(cause, 0) + number
+    yield b"".join(f'{names[9]}{{{own},cause="{cause}"}} {number}\n'.encode() for cause, number in failed.items())
 
 
 def _escaped(value: str) -> str:

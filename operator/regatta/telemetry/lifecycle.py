@@ -15,7 +15,7 @@ from regatta.plan.crew import Crew
 from regatta.plan.ledger import startup
 from regatta.plan.model import Job
 
-__all__ = ["CAUSES", "Lifecycle"]
+__all__ = ["CAUSES", "OTHER", "Lifecycle"]
 
 LONG: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 24 * 3600.0, 7 * 24 * 3600.0)
 SHORT: Final = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0)

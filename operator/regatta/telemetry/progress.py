@@ -23,7 +23,7 @@ import orjson
 from regatta.api.status import Progress
 from regatta.plan.ledger import slow_cycle
 from regatta.plan.progress import has_changed
-from regatta.plan.report import CrewWords, count_in, number_in, read_failures, read_pace, read_time
+from regatta.plan.report import MAX_STEP, CrewWords, count_in, number_in, read_failures, read_pace, read_time
 
 __all__ = ["ProgressPoller", "Target", "read_words"]
 
@@ -37,7 +37,6 @@ READS_PER_SECOND: Final = 100.0
 LONGEST_PERIOD: Final = 60.0
 MOST_DOUBLINGS: Final = 4
 """A pod that gives no useful answer is asked less and less often: a thousand of them must not delay the others."""
-MAX_STEP: Final = 2**53
 SAME_MOMENT: Final = timedelta(seconds=2)
 """Two readings of the time of one step differ by what the answers took on their way."""
 
@@ -189,6 +188,7 @@ def read_words(body: bytes, *, target: Target, now: datetime) -> CrewWords | Non
         progress=_progress(told, now=now),
         pace=read_pace(told.get("pace")),
         time=read_time(told.get("time")),
+        global_step=count_in(told, "globalStep", most=MAX_STEP),
     )
 
 

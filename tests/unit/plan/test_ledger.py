@@ -138,6 +138,12 @@ def test_the_next_attempt_is_told_how_far_training_had_come() -> None:
     assert env["REGATTA_STEPS_DONE"] == "120"
 
 
+def test_steps_that_the_instruments_count_are_those_that_are_compared() -> None:
+    words = json.dumps({"version": 1, "outcome": "Failed", "progress": {"step": 7680}, "globalStep": 120})
+    failed = look(running(5, progress=progress(step=7680)), observed(pod().ended(1, message=words, at=at(60))), 61)
+    assert failed.steps_done == 120
+
+
 def test_goodput_is_the_part_of_new_steps_in_all_but_queueing() -> None:
     assert goodput({"queued": 1000.0, "init": 10.0, "step": 80.0, "rework": 10.0}) == 0.8
     assert goodput({"queued": 1000.0, "unmeasured": 10.0}) is None

@@ -11,7 +11,10 @@ from tests.builders import NOW, job, seconds
 from tests.unit.telemetry.exposition import families, problems, value
 
 STATUS = TrainingJobStatus(
-    phase=Phase.RUNNING, attempt=2, ledger={"queued": 10.0, "gang_wait": 2.0, "step": 30.5, "unmeasured": 1.0}
+    phase=Phase.RUNNING,
+    attempt=2,
+    ledger={"queued": 10.0, "gang_wait": 2.0, "step": 30.5, "unmeasured": 1.0},
+    failure_counts={"NodeLost": 1, "NodeShutdown": 2, "CrewLost": 1},
 )
 
 
@@ -63,6 +66,7 @@ def test_a_job_is_told_in_all_its_families() -> None:
             ({"state": "step"}, 30.5),
             ({"state": "unmeasured"}, 1.0),
         ],
+        "regatta_trainingjob_failures_total": [({"cause": "node_lost"}, 3), ({"cause": "other"}, 1)],
     }
 
 
