@@ -1,6 +1,8 @@
-"""What scraping costs with many jobs: `/metrics` and `/metrics/jobs` of an operator whose jobs all train.
+"""What scraping costs with many jobs: `/metrics` and `/metrics/jobs`, of a real operator on a real API server.
 
-CI takes a thousand jobs; `make scale` the ten thousand that the limits are meant for (REGATTA_SCALE_JOBS).
+One job in ten trains, on a fake node; the others are suspended, or creating all would take a quarter of an hour. CI
+takes few; `make scale` the ten thousand that the limits are meant for (REGATTA_SCALE_JOBS). The page of jobs that have
+been in every state of the ledger is measured in tests/bench/scrapes.py.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from tests.unit.telemetry.exposition import problems
 
 pytestmark = pytest.mark.cluster
 
-JOBS = int(os.environ.get("REGATTA_SCALE_JOBS", "1000"))
+JOBS = int(os.environ.get("REGATTA_SCALE_JOBS", "500"))
+RUNNING = JOBS // 10
 SCRAPES = 15
 LIMITS = {"/metrics": 0.05, "/metrics/jobs": 0.2}
 """Seconds, of the median scrape."""
@@ -36,18 +39,18 @@ async def test_scrapes_stay_short_however_many_jobs_there_are(fleet: Fleet) -> N
         await operator.until(leading=True)
         empty = resident(operator)
         began = time.monotonic()
-        names = iter([f"job-{number}" for number in range(JOBS)])
+        numbers = iter(range(JOBS))
         async with asyncio.TaskGroup() as group:
             for _ in range(APPLYING):
-                group.create_task(apply(fleet, names))
-        await until_all_run(operator)
+                group.create_task(apply(fleet, numbers))
+        await until_settled(operator)
         taken = time.monotonic() - began
         full = resident(operator)
         spent = {path: await scraped(operator, path) for path in LIMITS}
         after = resident(operator)
         sizes = {path: len(await body(operator, path)) for path in LIMITS}
         wrong = {path: problems(await body(operator, path)) for path in LIMITS}
-    print(f"\n{JOBS} jobs with a worker each, running after {taken:.0f} s")
+    print(f"\n{JOBS} jobs, {RUNNING} of which train after {taken:.0f} s")
     for path, times in spent.items():
         limit, most = LIMITS[path], max(times)
         print(
@@ -60,19 +63,27 @@ async def test_scrapes_stay_short_however_many_jobs_there_are(fleet: Fleet) -> N
         assert statistics.median(times) < LIMITS[path], f"{path}: {sorted(times)}"
 
 
-async def apply(fleet: Fleet, names: Iterator[str]) -> None:
+async def apply(fleet: Fleet, numbers: Iterator[int]) -> None:
     """Create the jobs of a queue."""
-    for name in names:
-        await fleet.client.create(TRAINING_JOBS, namespace=fleet.namespace, body=fleet_job(name, workers=1))
+    for number in numbers:
+        body = fleet_job(f"job-{number}", workers=1)
+        body["spec"]["suspend"] = number >= RUNNING
+        await fleet.client.create(TRAINING_JOBS, namespace=fleet.namespace, body=body)
 
 
-async def until_all_run(operator: Replica) -> None:
-    """Return when every job trains, and the operator has nothing to do."""
-    async with asyncio.timeout(60 + JOBS / 10):
-        while await operator.metric("regatta_trainingjobs", phase="Running") < JOBS:
-            await asyncio.sleep(1.0)
-        while await operator.metric("regatta_workqueue_depth"):
-            await asyncio.sleep(0.5)
+async def until_settled(operator: Replica) -> None:
+    """Return when every job trains or is suspended, and the operator has nothing to do."""
+    wanted = {"Running": RUNNING, "Suspended": JOBS - RUNNING}
+    try:
+        async with asyncio.timeout(120 + JOBS / 8):
+            for phase, number in wanted.items():
+                while await operator.metric("regatta_trainingjobs", phase=phase) < number:
+                    await asyncio.sleep(1.0)
+            while await operator.metric("regatta_workqueue_depth"):
+                await asyncio.sleep(0.5)
+    except TimeoutError:
+        counts = {phase: await operator.metric("regatta_trainingjobs", phase=phase) for phase in wanted}
+        raise AssertionError(f"{counts} instead of {wanted}\n{operator.log()}") from None
 
 
 async def body(operator: Replica, path: str) -> str:
