@@ -59,8 +59,8 @@ endif
 bench: venv  ## measure the operator against a bare client on the same API server
 	$(BIN)/python -m tests.bench $(ARGS)
 
-scale: venv  ## measure a large job's restart on fake nodes, five times
-	REGATTA_SCALE_ROUNDS=5 $(PYTEST) --capture=no tests/scale $(ARGS)
+scale: venv  ## measure a large job's restart, five times, and scrapes of 10,000 jobs on fake nodes
+	REGATTA_SCALE_ROUNDS=5 REGATTA_SCALE_JOBS=10000 $(PYTEST) --capture=no tests/scale $(ARGS)
 
 bench-feed: venv  ## measure the feed against torch's DataLoader on one CPU (ARGS="--tensorflow PYTHON --dali PYTHON" adds tf.data and DALI)
 	$(BIN)/python -m tests.bench.feed $(ARGS)

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Set, Union
 
 from regatta_runtime.loop import READ, Loop
 from regatta_runtime.measure.ledger import Ledger
+from regatta_runtime.measure.story import Story
 from regatta_runtime.termination import timestamp
 
 DATAGRAM_LIMIT = 8192
@@ -44,6 +45,7 @@ class Inbox:
         self._moved: Set[int] = set()  # ranks that have reported a step in this generation
         self._refusal = ""
         self.ledger = Ledger(loop.now)
+        self._story = Story(loop.now)
         self._sock: Optional[socket.socket] = None
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         name = "regatta-" + os.urandom(12).hex()
@@ -63,6 +65,7 @@ class Inbox:
         self._moved.clear()
         self._refusal = ""
         self.ledger.begin_generation()
+        self._story.begin_generation()
 
     def page(self) -> Dict[str, Any]:
         """How far training is and how it goes, as `/progress` shows it."""
@@ -77,6 +80,7 @@ class Inbox:
             "stepAgeSeconds": age,
             "globalStep": self.ledger.global_step(),
             "pace": self._pace(),
+            "time": self._time(),
         }
 
     def last_words(self) -> Dict[str, Any]:
@@ -85,7 +89,7 @@ class Inbox:
         newest, pace = self._lowest(), self._pace()
         step, known = self._step(newest), self.ledger.global_step()
         told = {"step": step, "totalSteps": newest.total_steps, "epoch": newest.epoch}
-        words = {"progress": {} if step is None else told, "globalStep": known, "pace": pace}
+        words = {"progress": {} if step is None else told, "globalStep": known, "pace": pace, "time": self._time()}
         return {key: value for key, value in words.items() if value}
 
     def refusal(self) -> str:
@@ -109,6 +113,9 @@ class Inbox:
         pace = self.ledger.pace()
         return {**pace.to_json(processes=self._world_size), **self._usage()} if pace is not None else {}
 
+    def _time(self) -> Dict[str, Any]:
+        return self._story.to_json(self.ledger.total().get(self._ranks.start))
+
     def _ready(self, mask: int) -> None:
         for _ in range(BATCH if self._sock is not None else 0):
             try:
@@ -129,7 +136,9 @@ class Inbox:
             self._refusal = self._refusal or refusal[:REFUSAL_LIMIT]
             return
         if "measured" in raw:
-            self.ledger.take(rank, raw["measured"])
+            reading = self.ledger.take(rank, raw["measured"])
+            if rank == self._ranks.start:
+                self._story.take(reading)
             return
         old = self._newest.get(rank, Progress())
         step, total, epoch = (_sane(raw.get(key)) for key in ("step", "totalSteps", "epoch"))

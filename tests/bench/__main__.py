@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from regatta.kube import config
-from tests.bench import creation, first_step, micro, overhead, recovery
+from tests.bench import creation, first_step, micro, overhead, recovery, scrapes
 from tests.bench.creation import Shape
 from tests.bench.operator_process import OperatorProcess
 from tests.bench.report import Result, machine, table
@@ -123,7 +123,7 @@ async def _operate(cluster: tool.Cluster, *, rounds: int) -> list[Result]:
     with OperatorProcess(kubeconfig=cluster.kubeconfig) as operator:
         pods = await creation.sample(connection, count=20)
         created = await creation.measure(connection, shapes=shapes, rounds=rounds, operator=operator)
-    return [*micro.measure(pods), *created]
+    return [*micro.measure(pods), *scrapes.measure(), *created]
 
 
 if __name__ == "__main__":

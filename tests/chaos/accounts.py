@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
-__all__ = ["CREW_LOST", "NODE_LOST", "POD_DELETED", "USER_ERROR", "Account", "Causes", "fits"]
+__all__ = ["CREW_LOST", "NODE_LOST", "POD_DELETED", "USER_ERROR", "Account", "Causes", "fits", "unbooked"]
 
 Causes = frozenset[str]
 """Causes that one failure may rightly be given: who notices first a dead node, its crew or the cluster, is open."""
@@ -16,6 +17,9 @@ USER_ERROR: Final = frozenset({"UserError"})
 CREW_LOST: Final = frozenset({"CrewLost"})
 POD_DELETED: Final = frozenset({"PodDeleted"})
 NODE_LOST: Final = frozenset({"NodeLost", "CrewLost"})
+ROUNDING: Final = 0.1
+TAKEN_UP: Final = 60.0
+"""Seconds from a job's creation until an operator looks at it, though the one before was killed."""
 
 
 @dataclass(kw_only=True)
@@ -59,7 +63,18 @@ class Account:
         if not fits(self.failures, counts):
             told = Counter("|".join(sorted(causes)) for causes in self.failures)
             wrong.append(f"failureCounts are {counts}, not {dict(told)}")
-        return wrong
+        return wrong + unbooked(status)
+
+
+def unbooked(status: Mapping[str, Any]) -> list[str]:
+    """What the ledger lacks of a job's life, or has too much; a job is taken up soon after its creation."""
+    if not {"startTime", "completionTime"} <= status.keys():
+        return []
+    began, ended = (datetime.fromisoformat(status[name]) for name in ("startTime", "completionTime"))
+    lived, booked = (ended - began).total_seconds(), sum(status.get("ledger", {}).values())
+    if lived - ROUNDING <= booked <= lived + TAKEN_UP + ROUNDING:
+        return []
+    return [f"the ledger adds up to {booked:.1f} s of a life of {lived:.0f} s: {status.get('ledger')}"]
 
 
 def fits(failures: Sequence[Causes], counts: Mapping[str, int]) -> bool:

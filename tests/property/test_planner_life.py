@@ -105,6 +105,11 @@ class Life(RuleBasedStateMachine):
         if before.phase is Phase.QUEUED and before.next_try_time is not None:
             assert status.failures == before.failures, "waiting is no failure"
         assert TrainingJobStatus.from_api(status.to_api()) == status
+        assert all(status.ledger.get(state, 0.0) >= spent for state, spent in before.ledger.items())
+        booked = sum(status.ledger.values())
+        assert booked <= (self.now - NOW).total_seconds() + 0.01
+        if status.completion_time is not None and before.completion_time is None:
+            assert booked >= (status.completion_time - NOW).total_seconds() - 0.01, "the ledger adds up to its life"
         if status.attempt != before.attempt:
             self.in_place = 0
         if status.phase is not before.phase:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from regatta.kube import config
 from regatta.kube.client import Client
+from regatta.kube.resources import TRAINING_JOBS
 from tests.builders import manifest
 from tests.cluster.kit import Api, release, wait_for
 from tests.cluster.tool import api as tool
@@ -69,9 +71,11 @@ async def fleet(cluster: tool.Cluster) -> AsyncIterator[Fleet]:
     api.create("namespaces", {"metadata": {"name": name}})
     async with Client(connection) as client:
         yield Fleet(cluster, connection, client, api, name)
-    for job in api.list("trainingjobs", namespace=name):
-        api.delete("trainingjobs", job["metadata"]["name"], namespace=name)
-    # While the nodes still are there, and end their pods.
+    # All at once, while the nodes still are there, and end their pods.
+    jobs = f"{TRAINING_JOBS.api_root}/namespaces/{name}/{TRAINING_JOBS.plural}"
+    for path in (jobs, f"/api/v1/namespaces/{name}/pods"):
+        command = [*cluster.kubectl(), "delete", "--raw", path]
+        await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
     wait_for("the pods to be gone", lambda: not api.list("pods", namespace=name), timeout=120)
     api.delete("namespaces", name)
     api.close()

@@ -50,6 +50,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- join "," $pairs -}}
 {{- end -}}
 
+{{- define "regatta.prices" -}}
+{{- $prices := list -}}
+{{- range .Values.prices -}}
+{{- $prices = append $prices (printf "%s=%s:%v" .resource .currency .hourly) -}}
+{{- end -}}
+{{- join "," $prices -}}
+{{- end -}}
+
 {{- /* What the operator may do where TrainingJobs live: nothing that its code does not call. */ -}}
 {{- define "regatta.jobRules" -}}
 - apiGroups: [regatta.dev]

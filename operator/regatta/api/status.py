@@ -237,7 +237,15 @@ class TrainingJobStatus(StatusModel):
         "gpuUtilization, memoryUsedFraction, mfu, joulesPerSample. A value that was not measured is absent.",
     )
     ledger: dict[str, float] = Field(
-        default={}, description="Seconds spent in each state of the job's life; they add up to its wall time."
+        default={},
+        description="Seconds spent in each state of the job's life since its creation. The states exclude one another "
+        "and add up: to all of its life when it has ended, until then to as much of it as is known.",
+    )
+    attempt_ledger: dict[str, float] = Field(
+        default={}, description="What the current attempt's program has told of its time and the ledger has taken in."
+    )
+    steps_done: int = Field(
+        default=0, description="The highest step that an attempt before the current one is known to have finished."
     )
 
     def to_api(self) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from regatta.kube.informer import PodInformer
 from regatta.kube.resources import POD_GROUPS, TRAINING_JOBS
 from regatta.kube.store import JobKey, PodStore
 from regatta.plan.model import Installation
+from regatta.telemetry.jobseries import JobSeries
 from regatta.telemetry.metrics import Metrics
 
 __all__ = ["Operator", "operate"]
@@ -56,7 +57,8 @@ class Operator:
     def __init__(self, settings: Settings, connection: config.Connection) -> None:
         self._settings = settings
         self._connection = connection
-        self._metrics = metrics = Metrics()
+        self._metrics = metrics = Metrics(prices=settings.prices)
+        self._series = series = JobSeries()
         self._health = Health(limits=Limits.of(settings.silence_seconds))
         self._stop = Stop()
         scopes: tuple[str | None, ...] = settings.namespaces or (None,)
@@ -86,6 +88,7 @@ class Operator:
             world=self._world,
             stop=self._stop,
             metrics=metrics,
+            series=series,
             health=self._health,
             namespace=connection.namespace,
         )
@@ -93,14 +96,18 @@ class Operator:
         metrics.observe(
             queued=lambda: len(queue),
             cached={"pods": lambda: len(pods), TRAINING_JOBS.plural: lambda: len(jobs)},
-            jobs=jobs.counts,
+            silent={
+                "pods": lambda: max((p.silent_seconds for p in self._world.informer.pulses), default=0.0),
+                TRAINING_JOBS.plural: lambda: self._world.audit.pulse.silent_seconds,
+            },
+            fleet=series,
         )
 
     async def run(self) -> None:
         """Serve until stopped."""
         self._stop.catch_signals()
         settings = self._settings
-        server = await serve(self._health, self._metrics.registry, host=settings.host, port=settings.port)
+        server = await serve(self._health, self._metrics.registry, self._series, host=settings.host, port=settings.port)
         try:
             async with self._client:
                 installation = await self._stop.unless(self._prepare())
@@ -186,7 +193,11 @@ class Operator:
 
     async def _watch_jobs(self, end: asyncio.Event) -> None:
         existing = asyncio.all_tasks()
-        feed = JobFeed(self._world.jobs, changed=self._world.queue.add)
+        feed = JobFeed(
+            self._world.jobs,
+            changed=self._world.queue.add,
+            seen=lambda kind: self._metrics.event(resource=TRAINING_JOBS.plural, kind=kind),
+        )
         tasks = await kopf.spawn_tasks(
             registry=build_registry(feed, self._connection),
             settings=kopf_settings(silence=self._settings.silence_seconds),

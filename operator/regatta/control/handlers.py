@@ -29,12 +29,17 @@ PAGE: Final = 500
 class JobFeed:
     """Takes watch events of TrainingJobs into the cache and queues what changed."""
 
-    def __init__(self, jobs: JobCache, *, changed: Callable[[JobKey], None]) -> None:
+    def __init__(
+        self, jobs: JobCache, *, changed: Callable[[JobKey], None], seen: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._jobs = jobs
         self._changed = changed
+        self._seen = seen
 
     def take(self, kind: str | None, raw: Mapping[str, Any]) -> None:
         """One event; its kind is None for an object of a list."""
+        if kind is not None:
+            self._seen(kind)
         key = key_of(raw)
         if self._jobs.remove(key, uid=str(raw["metadata"]["uid"])) if kind == "DELETED" else self._jobs.put(raw):
             self._changed(key)

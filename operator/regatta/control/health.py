@@ -1,4 +1,4 @@
-"""Answers /healthz, /readyz and /metrics.
+"""Answers /healthz, /readyz, /metrics and /metrics/jobs.
 
 Leader or standby, a replica is healthy while it hears. The two probes ask different things:
 
@@ -12,6 +12,7 @@ Leader or standby, a replica is healthy while it hears. The two probes ask diffe
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Self
@@ -24,6 +25,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from regatta.errors import ConfigurationError
 from regatta.kube.informer import SILENCE_SECONDS
 from regatta.kube.pulse import Pulse
+from regatta.telemetry.jobseries import CONTENT_TYPE, JobSeries
 
 __all__ = ["Health", "Limits", "serve", "watch_lag"]
 
@@ -100,8 +102,11 @@ class Health:
         return {"leading": self.leading, "silentSeconds": ages, "deaf": deaf}
 
 
-async def serve(health: Health, registry: CollectorRegistry, *, host: str, port: int) -> web.AppRunner:
-    """Start the server; the caller cleans the runner up."""
+async def serve(
+    health: Health, registry: CollectorRegistry, series: JobSeries, *, host: str, port: int
+) -> web.AppRunner:
+    """Start the server; the caller cleans the runner up. Metrics are put together on other threads than the loop's."""
+    one_at_a_time = asyncio.Lock()
 
     def answer(state: tuple[bool, dict[str, Any]]) -> web.Response:
         good, report = state
@@ -113,11 +118,17 @@ async def serve(health: Health, registry: CollectorRegistry, *, host: str, port:
     async def readyz(_: web.Request) -> web.Response:
         return answer(health.ready())
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def metrics(request: web.Request) -> web.Response:
+        async with one_at_a_time:
+            return await _exposition(request, lambda: generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+    async def jobs(request: web.Request) -> web.Response:
+        async with one_at_a_time:
+            return await _exposition(request, series.snapshot(), content_type=CONTENT_TYPE)
 
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    app.add_routes([web.get("/metrics/jobs", jobs)])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -126,6 +137,16 @@ async def serve(health: Health, registry: CollectorRegistry, *, host: str, port:
         await runner.cleanup()
         raise ConfigurationError(f"port {port} can't be served: {error}") from error
     return runner
+
+
+async def _exposition(request: web.Request, render: Callable[[], bytes], *, content_type: str) -> web.Response:
+    packed = "gzip" in request.headers.get("Accept-Encoding", "")
+
+    def whole() -> bytes:
+        return gzip.compress(render(), 1) if packed else render()
+
+    headers = {"Content-Type": content_type, **({"Content-Encoding": "gzip"} if packed else {})}
+    return web.Response(body=await asyncio.to_thread(whole), headers=headers)
 
 
 async def watch_lag(lagged: Callable[[float], None]) -> NoReturn:

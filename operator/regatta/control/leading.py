@@ -20,6 +20,7 @@ from regatta.control.events import EventSink
 from regatta.control.health import Health
 from regatta.control.jobs import JobCache
 from regatta.control.logs import about
+from regatta.control.measured import Turns
 from regatta.control.queue import KeyedQueue
 from regatta.control.reconcile import Reconciler
 from regatta.control.settings import Settings
@@ -31,6 +32,7 @@ from regatta.kube.informer import PodInformer
 from regatta.kube.lease import Elector, KubeLease, Timing
 from regatta.kube.store import JobKey, PodStore
 from regatta.plan.model import Installation
+from regatta.telemetry.jobseries import JobSeries
 from regatta.telemetry.metrics import Metrics
 from regatta.telemetry.progress import ProgressPoller, Target
 
@@ -79,6 +81,7 @@ class Leader:
         world: World,
         stop: Stop,
         metrics: Metrics,
+        series: JobSeries,
         health: Health,
         namespace: str,
     ) -> None:
@@ -87,6 +90,7 @@ class Leader:
         self._world = world
         self._stop = stop
         self._metrics = metrics
+        self._series = series
         self._health = health
         self._elector: Elector | None = None
         if settings.leader_election:
@@ -140,6 +144,9 @@ class Leader:
             events=events,
             installation=installation,
             heard=poller.latest,
+            series=self._series,
+            changed=self._metrics.lifecycle.changed,
+            turns=Turns(per_second=self._settings.measured_writes),
         )
         async with asyncio.TaskGroup() as group:
             background = [
@@ -177,4 +184,6 @@ class Leader:
         if leading != self._health.leading:
             _log.info("leading" if leading else "no longer leading", extra=about(identity=self._settings.identity))
         self._health.leading = leading
+        if not leading:
+            self._series.clear()
         self._metrics.leads(leading)

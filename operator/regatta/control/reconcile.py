@@ -18,15 +18,18 @@ from regatta.control.events import EventSink
 from regatta.control.inspect import latest_warnings, read_group
 from regatta.control.jobs import CachedJob, JobCache
 from regatta.control.logs import about
+from regatta.control.measured import Turns, is_only_measured
 from regatta.control.patch import merge_patch
 from regatta.kube.client import Client
 from regatta.kube.errors import ApiError, Conflict, NotFound
 from regatta.kube.resources import TRAINING_JOBS
 from regatta.kube.store import JobKey, PodStore
+from regatta.plan.crew import Crew
 from regatta.plan.model import Delete, GroupFacts, Installation, Job, Observed, Plan
 from regatta.plan.plan import orphans, plan
 from regatta.plan.report import CrewWords
 from regatta.plan.settle import settle
+from regatta.telemetry.jobseries import JobSeries
 
 __all__ = ["Reconciler", "Turn"]
 
@@ -34,7 +37,9 @@ AGAIN: Final = 0.0
 IDLE_SECONDS: Final = 0.5
 PATIENCE: Final = 5.0
 OPERATOR_ERROR: Final = "OperatorError"
+MEASURED_WRITES: Final = 20.0
 LOOK_AGAIN: Final = timedelta(seconds=4)
+ENDED: Final = frozenset({"Succeeded", "Failed"})
 LOOKS_KEPT: Final = 4096
 
 _log = logging.getLogger(__name__)
@@ -65,6 +70,9 @@ class Reconciler:
         events: EventSink,
         installation: Installation,
         heard: Callable[[JobKey], CrewWords | None] = lambda _: None,
+        turns: Turns | None = None,
+        series: JobSeries | None = None,
+        changed: Callable[[Job, TrainingJobStatus, Crew | None], None] = lambda *_: None,
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._client = client
@@ -74,12 +82,25 @@ class Reconciler:
         self._events = events
         self._installation = installation
         self._heard = heard
+        self._series = series or JobSeries()
+        self._changed = changed
+        self._turns = turns or Turns(per_second=MEASURED_WRITES)
         self._now = now
         self._warnings: dict[JobKey, dict[str, str]] = {}
         self._groups: dict[JobKey, tuple[datetime, GroupFacts]] = {}
 
     async def reconcile(self, key: JobKey) -> Turn:
         """One turn for the job of this namespace and name."""
+        turn = await self._turn(key)
+        cached = self._jobs.get(key)
+        if cached is None:
+            self._series.remove(key)
+        else:
+            bound = sum(pod.scheduled and pod.phase not in ENDED for pod in self._pods.pods(key))
+            self._series.put(cached.job, bound=bound)
+        return turn
+
+    async def _turn(self, key: JobKey) -> Turn:
         cached = self._jobs.get(key)
         if cached is None:
             return await self._without_job(key)
@@ -109,7 +130,13 @@ class Reconciler:
             decided = settle(job, decided, outcome, self._now())
             complete = bool(decided.creates) and not outcome.failures
         changed = decided.status != job.status
+        if changed and is_only_measured(job.status, decided.status):
+            wait = self._turns.wait(key)
+            if wait:
+                look = wait if decided.requeue_after is None else min(wait, decided.requeue_after)
+                return Turn(result="ok", requeue_after=max(look, IDLE_SECONDS))
         if changed:
+            self._turns.forget(key)
             if complete:
                 # "Created" is news of little use; the pods of other jobs are worth more to those who wait for them.
                 # This turn ends only when it is told, so nothing is decided without it.
@@ -150,6 +177,7 @@ class Reconciler:
         """Pods whose job we don't know: ask for it, and delete them when it is really gone."""
         self._warnings.pop(key, None)
         self._groups.pop(key, None)
+        self._turns.forget(key)
         if not self._leftovers(key):
             return Turn(result="gone")
         namespace, name = key
@@ -195,8 +223,16 @@ class Reconciler:
             self._jobs.remove(cached.key, uid=job.uid)
             return Turn(result="gone", requeue_after=AGAIN)
         self._jobs.put(raw)
+        self._count(job, wanted)
         _log.debug("status written", extra=about(**_fields(job), phase=wanted.phase, reason=wanted.reason))
         return None
+
+    def _count(self, job: Job, wanted: TrainingJobStatus) -> None:
+        crew = None
+        if wanted.phase is Phase.RUNNING and job.status.phase is not Phase.RUNNING and job.spec is not None:
+            pods = self._pods.pods((job.namespace, job.name))
+            crew = Crew.muster(pods, uid=job.uid, attempt=wanted.attempt, desired=job.spec.workers)
+        self._changed(job, wanted, crew)
 
     def _tell(self, job: Job, decided: Plan) -> None:
         for event in decided.events:

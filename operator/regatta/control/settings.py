@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
@@ -18,10 +19,12 @@ from regatta.api.names import is_dns_label
 from regatta.api.spec import Framework
 from regatta.errors import ConfigurationError
 from regatta.kube.informer import SILENCE_SECONDS
+from regatta.telemetry.metrics import Price
 
 __all__ = ["ENVIRONMENT_PREFIX", "Settings", "image_volumes", "parse", "serves"]
 
 ENVIRONMENT_PREFIX: Final = "REGATTA_OPERATOR_"
+_PRICE: Final = re.compile(r"([a-z0-9A-Z][a-z0-9A-Z._/-]{0,316})=([A-Z]{3}):(\d{1,9}(?:\.\d{1,9})?(?:e[+-]\d{1,2})?)")
 INJECTIONS: Final = ("Auto", "ImageVolume", "InitContainer")
 
 
@@ -39,6 +42,10 @@ class Settings:
     injection: str = "Auto"
     workers: int = 256
     parallel_writes: int = 64
+    measured_writes: float = 20.0
+    """Status writes a second, over all jobs, that only bring progress, efficiency and ledgers up to date."""
+    prices: tuple[Price, ...] = ()
+    """What resources cost, for the metric of that name."""
     host: str = ""
     """Address to serve health and metrics on; empty for all."""
     port: int = 8080
@@ -122,6 +129,13 @@ def _parser() -> argparse.ArgumentParser:
     choice("injection", "how the runtime gets into a training container", *INJECTIONS)
     flag("workers", "jobs worked on at the same time", type=_positive)
     flag("parallel_writes", "creates and deletes in flight", type=_positive)
+    flag("measured_writes", "status writes a second for nothing but measured numbers", type=_seconds)
+    flag(
+        "prices",
+        "what one of a resource costs an hour: nvidia.com/gpu=EUR:2.5,...",
+        type=_prices,
+        metavar="RESOURCE=CURRENCY:NUMBER,...",
+    )
     flag("host", "address of the health and metrics server; all when empty")
     flag("port", "port of the health and metrics server", type=int)
     flag("leader_election", "let one of several replicas act", type=_boolean, metavar="true|false")
@@ -159,6 +173,18 @@ def _images(text: str) -> dict[str, str]:
             raise argparse.ArgumentTypeError(f"{part!r} is not FRAMEWORK=IMAGE with one of {', '.join(sorted(known))}")
         images[framework] = image
     return images
+
+
+def _prices(text: str) -> tuple[Price, ...]:
+    prices = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        found = _PRICE.fullmatch(part)
+        if found is None:
+            raise argparse.ArgumentTypeError(f"{part!r} is not RESOURCE=CURRENCY:NUMBER, like nvidia.com/gpu=EUR:2.5")
+        prices.append(Price(resource=found[1], currency=found[2], hourly=float(found[3])))
+    if len({(price.resource, price.currency) for price in prices}) < len(prices):
+        raise argparse.ArgumentTypeError("a resource has two prices in one currency")
+    return tuple(prices)
 
 
 def _positive(text: str) -> int:

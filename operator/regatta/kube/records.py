@@ -7,7 +7,7 @@ type counts as absent, because one odd pod must not stop the watch of all others
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from sys import intern
 from typing import Any, Final
@@ -62,7 +62,7 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
         node=intern(node),
         ip=_text(status.get("podIP")),
         created_at=_time(metadata.get("creationTimestamp")),
-        deleting_since=_time(metadata.get("deletionTimestamp")),
+        deleting_since=_ordered_at(metadata),
         scheduled=scheduled or bool(node),
         scheduled_at=scheduled_at,
         unschedulable=unschedulable,
@@ -138,6 +138,15 @@ def _last_end(terminated: Mapping[str, Any]) -> LastEnd | None:
         message=_text(terminated.get("message")),
         at=_time(terminated.get("finishedAt")),
     )
+
+
+def _ordered_at(metadata: Mapping[str, Any]) -> datetime | None:
+    """When the deletion was ordered: the API server writes down when the pod must be gone, its grace period later."""
+    due = _time(metadata.get("deletionTimestamp"))
+    grace = metadata.get("deletionGracePeriodSeconds")
+    if due is None or not isinstance(grace, int) or not 0 <= grace <= _MAX_NUMBER:
+        return due
+    return due - timedelta(seconds=grace)
 
 
 def _controller(metadata: Mapping[str, Any]) -> str:

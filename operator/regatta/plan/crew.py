@@ -100,6 +100,12 @@ class Crew:
         return max((t.began_at for t in trainers if t is not None and t.began_at is not None), default=None)
 
     @property
+    def last_finished_at(self) -> datetime | None:
+        """When the last training container that ended did so."""
+        trainers = map(trainer_of, self.members.values())
+        return max((t.finished_at for t in trainers if t is not None and t.finished_at is not None), default=None)
+
+    @property
     def restarts_in_place(self) -> tuple[int, tuple[CrewFailure, ...]]:
         """In-place restarts as the pods' last words count them, and the latest of them one by one.
 

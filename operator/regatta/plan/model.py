@@ -108,7 +108,7 @@ class PodFacts:
     ip: str = ""
     created_at: datetime | None = None
     deleting_since: datetime | None = None
-    """metadata.deletionTimestamp; set while the pod terminates on somebody's order."""
+    """When its deletion was ordered; set while the pod terminates on somebody's order."""
     scheduled: bool = False
     scheduled_at: datetime | None = None
     unschedulable: str = ""

@@ -23,10 +23,12 @@ from regatta.plan.crew import Crew, has_failed, has_succeeded
 from regatta.plan.deadlines import active_seconds, next_alarm, overdue
 from regatta.plan.feeding import feed_failure
 from regatta.plan.gang import gang_for, gang_obstacle, with_gang_condition
+from regatta.plan.ledger import ENDING_CYCLE, with_ledger
 from regatta.plan.model import Create, Delete, Job, Observed, Plan, PodFacts
 from regatta.plan.obstacle import Obstacle, first_obstacle, silent_pods
 from regatta.plan.pods import headless_service, source_config_map, worker_pods
-from regatta.plan.progress import latest_efficiency, latest_progress
+from regatta.plan.progress import latest_efficiency, latest_progress, steps_done
+from regatta.plan.report import CrewWords
 from regatta.plan.restart import COUNTED, decisive_rule, fails, pause
 from regatta.plan.stalling import stalled
 from regatta.plan.story import dated, events_between, events_in_place
@@ -54,16 +56,18 @@ def plan(job: Job, observed: Observed, now: datetime) -> Plan:
     if status.phase is not None and status.phase.terminal:
         return ending.clean_up(job, observed, now=now)
     if status.attempt == 0 and (job.spec is None or job.problems):
-        return _recorded(job, ending.refused(job, now=now), now=now)
+        return _booked(job, _recorded(job, ending.refused(job, now=now), now=now), now=now)
     spec = job.spec
     if spec is None:
         # A running job whose spec an older operator accepted is left alone: ending it would help nobody.
         return Plan(status=status)
     if status.attempt == 0 and not _has_image(spec, observed):
         missing = Problem("spec.image", f"this installation has no image for {spec.framework}; name one")
-        return _recorded(job, ending.refused(replace(job, problems=(missing,)), now=now), now=now)
+        refused = ending.refused(replace(job, problems=(missing,)), now=now)
+        return _booked(job, _recorded(job, refused, now=now), now=now)
     attempt = max(1, status.attempt)
     crew = Crew.muster(observed.pods, uid=job.uid, attempt=attempt, desired=spec.workers)
+    stored = job
     if status.attempt == 0 and crew.members:
         job = _begun(job, crew, attempt=attempt, now=now)
     if observed.crew is not None and observed.crew.attempt != attempt:
@@ -79,12 +83,23 @@ def plan(job: Job, observed: Observed, now: datetime) -> Plan:
         decided = _recorded(job, ending.failed(job, crew, reason=late.reason, message=late.message, now=now), now=now)
     else:
         decided = _with_alarm(decided, spec, crew, observed=observed, now=now)
+    decided = _booked(stored, decided, crew, observed.crew, now=now)
     return replace(decided, events=(*told, *decided.events)) if told else decided
 
 
 def orphans(pods: Iterable[PodFacts]) -> tuple[Delete, ...]:
     """Deletes for the pods of a job that is gone; whatever is terminating already is left to end."""
     return ending.deletes_of(pods)
+
+
+def _booked(
+    job: Job, decided: Plan, crew: Crew | None = None, words: CrewWords | None = None, *, now: datetime
+) -> Plan:
+    """The plan with the time until now in the ledger, and a finished attempt's steps in the books."""
+    status = with_ledger(job, decided.status, crew, words, now=now)
+    if crew is not None and status.attempt > max(1, job.status.attempt):
+        status = status.model_copy(update={"steps_done": steps_done(status, crew, words)})
+    return replace(decided, status=status)
 
 
 def _hurried(decided: Plan) -> Plan:
@@ -102,7 +117,8 @@ def _decide(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, 
     if spec.suspend:
         if status.phase is not Phase.SUSPENDED:
             return _recorded(job, suspended(job, now=now), now=now)
-        return Plan(status=status, deletes=orphans(crew.all_pods))
+        look = ENDING_CYCLE if crew.all_pods else None
+        return Plan(status=status, deletes=orphans(crew.all_pods), requeue_after=look)
     if status.phase is Phase.SUSPENDED:
         return _recorded(job, resumed(job, now=now), now=now)
     if status.next_try_time is not None and now < status.next_try_time:

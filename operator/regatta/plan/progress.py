@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from regatta.api.status import Progress
+from regatta.api.status import Progress, TrainingJobStatus
+from regatta.plan.crew import Crew, report_of
 from regatta.plan.report import CrewWords
 
-__all__ = ["has_changed", "latest_efficiency", "latest_progress"]
+__all__ = ["has_changed", "latest_efficiency", "latest_progress", "steps_done"]
 
 NOTEWORTHY: Final = 0.05
 """A change of a measured value by less is no reason to write a status: every look would find some."""
@@ -25,6 +26,18 @@ def latest_progress(known: Progress | None, words: CrewWords | None) -> Progress
     if known is not None and _place(told) == _place(known):
         return known
     return told
+
+
+def steps_done(status: TrainingJobStatus, crew: Crew, words: CrewWords | None) -> int:
+    """The highest step that this attempt or one before it is known to have finished: whoever does it again, reworks.
+
+    It is compared with what the instruments count, so what they say counts, and a program's own count only without it.
+    """
+    report = report_of(crew.members[0]) if 0 in crew.members else None
+    counted = [told.global_step for told in (words, report) if told is not None]
+    own = [told.step for told in (status.progress, words.progress if words is not None else None, report) if told]
+    known = [step for step in counted if step is not None] or [step for step in own if step is not None]
+    return max([status.steps_done, *known])
 
 
 def latest_efficiency(known: Mapping[str, float], pace: Mapping[str, float]) -> dict[str, float]:

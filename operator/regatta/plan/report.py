@@ -15,14 +15,18 @@ from typing import Any, Final
 from regatta.api.status import Progress
 
 __all__ = [
+    "MAX_STEP",
+    "RUNTIME_STATES",
     "CrewFailure",
     "CrewReport",
+    "CrewTime",
     "CrewWords",
     "count_in",
     "number_in",
     "read_failures",
     "read_pace",
     "read_report",
+    "read_time",
 ]
 
 MESSAGE_LIMIT: Final = 4096
@@ -32,6 +36,7 @@ FAILURES_KEPT: Final = 5
 TEXT_LIMIT: Final = 1024
 CAUSE_LIMIT: Final = 64
 MAX_COUNT: Final = 2**31 - 1
+MAX_STEP: Final = 2**53
 MAX_SECONDS: Final = 1e9
 PACE: Final = {
     "samplesPerSecond": 1e12,
@@ -41,6 +46,19 @@ PACE: Final = {
     "memoryUsedFraction": 1.0,
 }
 """What a launcher tells of the steps and of what they use, and the most that is believed."""
+RUNTIME_STATES: Final = (
+    "init",
+    "rendezvous",
+    "compile",
+    "step",
+    "data_wait",
+    "checkpoint_save",
+    "checkpoint_restore",
+    "rework",
+    "eval",
+    "idle",
+)
+"""States of the program, in which a launcher tells the time of its lowest rank."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +78,16 @@ class CrewFailure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CrewTime:
+    """Where the time of worker 0's lowest rank went, over all generations of the attempt."""
+
+    elapsed: float
+    """Seconds since the attempt's first generation began, when this was told."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """By state; what is not told yet is in none. Empty where nothing is measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CrewWords:
     """What a running crew tells of itself, by worker 0's launcher."""
 
@@ -76,6 +104,10 @@ class CrewWords:
     """`updated_at` is the time of the last step, not of this answer; None where the program tells nothing."""
     pace: Mapping[str, float] = field(default_factory=dict)
     """How the steps went of late, under the names that status.efficiency uses; empty where nothing was measured."""
+    time: CrewTime | None = None
+    """None before the first generation, and from launchers that keep no such books."""
+    global_step: int | None = None
+    """At which step of the whole training the instruments are; None where they do not know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +129,10 @@ class CrewReport:
     """Those of the generations before the last one, newest last."""
     pace: Mapping[str, float] = field(default_factory=dict)
     """As `CrewWords.pace`, at the end."""
+    time: CrewTime | None = None
+    """As `CrewWords.time`, at the end."""
+    global_step: int | None = None
+    """As `CrewWords.global_step`, at the end."""
 
 
 def read_report(text: str) -> CrewReport | None:
@@ -123,6 +159,8 @@ def read_report(text: str) -> CrewReport | None:
         total_steps=count_in(progress, "totalSteps"),
         failures=read_failures(fields.get("failures")),
         pace=read_pace(fields.get("pace")),
+        time=read_time(fields.get("time")),
+        global_step=count_in(fields, "globalStep", most=MAX_STEP),
     )
 
 
@@ -132,6 +170,18 @@ def read_pace(told: object) -> dict[str, float]:
         return {}
     found = {name: number_in(told, name, most=most) for name, most in PACE.items()}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def read_time(told: object) -> CrewTime | None:
+    """Where the time went, each state only where it can be one; None where nobody says how long it was in all."""
+    if not isinstance(told, dict):
+        return None
+    elapsed = number_in(told, "elapsed")
+    if elapsed is None:
+        return None
+    spent = told.get("seconds")
+    found = {state: number_in(spent, state) for state in RUNTIME_STATES} if isinstance(spent, dict) else {}
+    return CrewTime(elapsed=elapsed, seconds={state: value for state, value in found.items() if value})
 
 
 def read_failures(told: object) -> tuple[CrewFailure, ...]:

@@ -14,6 +14,7 @@ from regatta.api.status import Cause, ConditionType, Phase, TrainingJobStatus, W
 from regatta.plan import ending
 from regatta.plan.conditions import find, with_condition
 from regatta.plan.crew import Crew
+from regatta.plan.ledger import with_ledger
 from regatta.plan.model import CreateFailure, FailureKind, Job, Outcome, Plan
 from regatta.plan.refusals import by_admission, refusal
 from regatta.plan.story import dated, events_between
@@ -54,7 +55,8 @@ def _refused(job: Job, plan: Plan, failure: CreateFailure, *, now: datetime) -> 
     """The API server calls the object itself wrong: no other try can help."""
     crew = Crew.muster((), uid=job.uid, attempt=max(1, job.status.attempt), desired=_desired(job))
     message = refusal(failure, workers=_desired(job), fitted=0)
-    status = ending.failed(job, crew, reason=Cause.INVALID_SPEC, message=message, now=now)
+    ended = ending.failed(job, crew, reason=Cause.INVALID_SPEC, message=message, now=now)
+    status = with_ledger(job, ended, None, None, now=now)
     return _amended(job, plan, status, requeue_after=0.0, now=now)
 
 

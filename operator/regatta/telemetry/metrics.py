@@ -6,18 +6,24 @@ passes by is counted as it passes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from regatta import __version__
+from regatta.telemetry.lifecycle import Lifecycle
 
-__all__ = ["Metrics"]
+__all__ = ["Fleet", "Metrics", "Price"]
+
+# A second series beside each counter and histogram, which no query uses.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 LAG: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
@@ -28,10 +34,35 @@ REASONS: Final = frozenset({"ended", "expired", "unavailable", "refused"})
 OTHER: Final = "other"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What one of a resource costs an hour."""
+
+    resource: str
+    currency: str
+    hourly: float
+
+
+class Fleet(Protocol):
+    """Sums over all jobs, which change while they are read on another thread."""
+
+    @property
+    def counts(self) -> Mapping[tuple[str, str, str], int]:
+        """Jobs by namespace, framework and phase."""
+
+    @property
+    def requested(self) -> Mapping[tuple[str, str], int]:
+        """Accelerators by namespace and resource."""
+
+    @property
+    def allocated(self) -> Mapping[tuple[str, str], int]:
+        """Accelerators by namespace and resource."""
+
+
 class Metrics:
     """All metrics of one process, in a registry of their own."""
 
-    def __init__(self, *, revision: str = "") -> None:
+    def __init__(self, *, revision: str = "", prices: Sequence[Price] = ()) -> None:
         self.registry = CollectorRegistry()
         registry = self.registry
         ProcessCollector(registry=registry)
@@ -67,6 +98,16 @@ class Metrics:
         )
         self._leader = Gauge("regatta_leader", "1 while this replica leads.", registry=registry)
         self._leader.set(0)
+        self.lifecycle = Lifecycle(registry)
+        if prices:
+            hourly = Gauge(
+                "regatta_resource_hourly_price",
+                "What one of the resource costs an hour, as the installation says.",
+                ["resource", "currency"],
+                registry=registry,
+            )
+            for price in prices:
+                hourly.labels(price.resource, price.currency).set(price.hourly)
         self._request_children: dict[tuple[str, str, int], Histogram] = {}
 
     def reconciled(self, *, result: str, seconds: float) -> None:
@@ -111,10 +152,11 @@ class Metrics:
         *,
         queued: Callable[[], int],
         cached: Mapping[str, Callable[[], int]],
-        jobs: Callable[[], Mapping[tuple[str, str, str], int]],
+        silent: Mapping[str, Callable[[], float]],
+        fleet: Fleet,
     ) -> None:
-        """Have the sizes of queue and caches, and the jobs by namespace, framework and phase, read at each scrape."""
-        self.registry.register(_Living(queued=queued, cached=cached, jobs=jobs))
+        """Have the queue, the caches (objects, and seconds since each was heard) and the jobs read at each scrape."""
+        self.registry.register(_Living(queued=queued, cached=cached, silent=silent, fleet=fleet))
 
 
 class _Living:
@@ -125,11 +167,13 @@ class _Living:
         *,
         queued: Callable[[], int],
         cached: Mapping[str, Callable[[], int]],
-        jobs: Callable[[], Mapping[tuple[str, str, str], int]],
+        silent: Mapping[str, Callable[[], float]],
+        fleet: Fleet,
     ) -> None:
         self._queued = queued
         self._cached = cached
-        self._jobs = jobs
+        self._silent = silent
+        self._fleet = fleet
 
     def describe(self) -> Iterable[Metric]:
         return ()
@@ -140,9 +184,32 @@ class _Living:
         for resource, count in self._cached.items():
             caches.add_metric([resource], count())
         yield caches
-        jobs = GaugeMetricFamily(
-            "regatta_trainingjobs", "TrainingJobs by phase.", labels=["namespace", "framework", "phase"]
+        synced = GaugeMetricFamily(
+            "regatta_cache_sync_timestamp_seconds",
+            "When the cache was last known to be what the API server says.",
+            labels=["resource"],
         )
-        for labels, number in self._jobs().items():
-            jobs.add_metric(labels, number)
-        yield jobs
+        for resource, silent in self._silent.items():
+            synced.add_metric([resource], time.time() - silent())
+        yield synced
+        fleet = self._fleet
+        for name, text, labels, numbers in (
+            ("regatta_trainingjobs", "TrainingJobs by phase.", ["namespace", "framework", "phase"], fleet.counts),
+            (
+                "regatta_accelerators_requested",
+                "Accelerators that jobs ask for which have not ended.",
+                ["namespace", "resource"],
+                fleet.requested,
+            ),
+            (
+                "regatta_accelerators_allocated",
+                "Accelerators of pods that hold a node.",
+                ["namespace", "resource"],
+                fleet.allocated,
+            ),
+        ):
+            family = GaugeMetricFamily(name, text, labels=labels)
+            # A copy, made in one go: the scrape is on another thread than the changes.
+            for values, number in dict(numbers).items():
+                family.add_metric(values, number)
+            yield family

@@ -21,8 +21,9 @@ import aiohttp
 import orjson
 
 from regatta.api.status import Progress
+from regatta.plan.ledger import slow_cycle
 from regatta.plan.progress import has_changed
-from regatta.plan.report import CrewWords, count_in, number_in, read_failures, read_pace
+from regatta.plan.report import MAX_STEP, CrewWords, count_in, number_in, read_failures, read_pace, read_time
 
 __all__ = ["ProgressPoller", "Target", "read_words"]
 
@@ -33,7 +34,9 @@ PERIOD: Final = 5.0
 PARALLEL: Final = 16
 READS_PER_SECOND: Final = 100.0
 """With more running jobs than this allows, each is read less often."""
-MAX_STEP: Final = 2**53
+LONGEST_PERIOD: Final = 60.0
+MOST_DOUBLINGS: Final = 4
+"""A pod that gives no useful answer is asked less and less often: a thousand of them must not delay the others."""
 SAME_MOMENT: Final = timedelta(seconds=2)
 """Two readings of the time of one step differ by what the answers took on their way."""
 
@@ -58,6 +61,10 @@ class _Known:
     pod_uid: str
     read_at: float
     words: CrewWords | None = None
+    failures: int = 0
+    """Reads in a row without a useful answer."""
+    told_seconds: float = 0.0
+    """How much of the program's time was known when a change was told last."""
 
 
 class ProgressPoller:
@@ -111,7 +118,7 @@ class ProgressPoller:
             if known is None or known.pod_uid != target.pod_uid:
                 # A new attempt starts anew: the old one's steps are no progress of the new one.
                 known = self._known[target.key] = _Known(pod_uid=target.pod_uid, read_at=-math.inf)
-            if now - known.read_at >= period:
+            if now - known.read_at >= max(period, min(LONGEST_PERIOD, period * 2.0**known.failures)):
                 known.read_at = now
                 due.append(target)
         queue = iter(due)
@@ -123,13 +130,17 @@ class ProgressPoller:
         for target in queue:
             body = await self._fetch(session, target.ip)
             known = self._known.get(target.key)
-            if body is None or known is None or known.pod_uid != target.pod_uid:
+            if known is None or known.pod_uid != target.pod_uid:
                 continue
-            told = read_words(body, target=target, now=self._now())
+            told = None if body is None else read_words(body, target=target, now=self._now())
             if told is None:
+                known.failures = min(known.failures + 1, MOST_DOUBLINGS)
                 continue
+            known.failures = 0
             before, known.words = known.words, _settled(told, known.words)
-            if _is_news(known.words, before):
+            seconds = sum(told.time.seconds.values()) if told.time is not None else 0.0
+            if _is_news(known.words, before) or seconds - known.told_seconds >= slow_cycle(known.told_seconds):
+                known.told_seconds = seconds
                 self._changed(target.key)
 
     async def _fetch(self, session: aiohttp.ClientSession, ip: str) -> bytes | None:
@@ -176,6 +187,8 @@ def read_words(body: bytes, *, target: Target, now: datetime) -> CrewWords | Non
         generation=count_in(told, "generation") or 0,
         progress=_progress(told, now=now),
         pace=read_pace(told.get("pace")),
+        time=read_time(told.get("time")),
+        global_step=count_in(told, "globalStep", most=MAX_STEP),
     )
 
 

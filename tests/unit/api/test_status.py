@@ -46,6 +46,7 @@ def test_what_is_not_known_is_absent() -> None:
         "restartsInPlace",
         "restartsUsed",
         "activeSeconds",
+        "stepsDone",
         "workers",
     }
 

@@ -72,3 +72,19 @@ def test_the_books_are_settled_when_the_status_knows_of_every_failure() -> None:
 
     assert not account.settled({})
     assert account.settled({"failureCounts": {"UserError": 1}})
+
+
+@pytest.mark.parametrize(
+    ("ledger", "right"),
+    [
+        pytest.param({"queued": 4.0, "step": 96.0}, True, id="all of its life"),
+        pytest.param({"queued": 7.5, "step": 96.0}, True, id="and the seconds until it was taken up"),
+        pytest.param({"queued": 4.0, "step": 90.0}, False, id="seconds that are missing"),
+        pytest.param({"queued": 4.0, "step": 196.0}, False, id="seconds that were booked twice"),
+        pytest.param({}, False, id="nothing"),
+    ],
+)
+def test_the_ledger_adds_up_to_a_life(ledger: dict[str, float], *, right: bool) -> None:
+    life = {"startTime": "2026-01-02T03:00:00Z", "completionTime": "2026-01-02T03:01:40Z"}
+    wrong = Account(budget=3).mismatches({**ENDED, **life, "ledger": ledger})
+    assert (wrong == []) is right

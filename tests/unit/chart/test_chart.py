@@ -151,6 +151,20 @@ def test_the_operator_understands_the_environment_it_is_given(defaults: list[dic
     assert settings.lease_name == only(defaults, "Role", "regatta-leader")["rules"][1]["resourceNames"][0]
 
 
+def test_the_operator_is_told_the_prices() -> None:
+    prices = [
+        {"resource": "nvidia.com/gpu", "currency": "EUR", "hourly": 2.5},
+        {"resource": "cpu", "currency": "USD", "hourly": 1000000},
+        {"resource": "memory", "currency": "USD", "hourly": 0.00001},
+    ]
+    [container] = only(rendered(prices=prices), "Deployment")["spec"]["template"]["spec"]["containers"]
+    environment = {variable["name"]: variable.get("value", "pod") for variable in container["env"]}
+
+    settings = parse([], environment=environment)
+
+    assert [dataclasses.asdict(price) for price in settings.prices] == prices
+
+
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
@@ -158,6 +172,7 @@ def test_the_operator_understands_the_environment_it_is_given(defaults: list[dic
         pytest.param({"runtime.injection": "Magic"}, "injection", id="an unknown way of injection"),
         pytest.param({"watchNamespaces": ["Not A Name"]}, "watchNamespaces", id="a namespace that cannot be"),
         pytest.param({"image.digest": "latest"}, "digest", id="a digest that is none"),
+        pytest.param({"prices": [{"resource": "cpu", "hourly": 1}]}, "currency", id="a price in no currency"),
     ],
 )
 def test_wrong_values_are_refused_by_name(values: dict[str, Any], complaint: str) -> None:

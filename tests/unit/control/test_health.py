@@ -9,6 +9,9 @@ from prometheus_client import CollectorRegistry
 from regatta.control.health import Health, Limits, serve
 from regatta.errors import ConfigurationError
 from regatta.kube.pulse import Pulse
+from regatta.telemetry.jobseries import JobSeries
+from tests.builders import job
+from tests.unit.telemetry.exposition import problems
 
 LIMITS = Limits(heard=180.0, tried=300.0, deaf=1200.0)
 
@@ -92,16 +95,24 @@ def test_leader_and_standby_are_equally_healthy() -> None:
 async def test_the_server_answers_probes_and_scrapes() -> None:
     health = Health()
     health.waiting_for("the API server")
-    runner = await serve(health, CollectorRegistry(), host="127.0.0.1", port=0)
+    series = JobSeries()
+    series.put(job().obj(), bound=0)
+    runner = await serve(health, CollectorRegistry(), series, host="127.0.0.1", port=0)
     port = runner.addresses[0][1]
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
             codes = {}
-            for path in ("/healthz", "/readyz", "/metrics", "/other"):
+            for path in ("/healthz", "/readyz", "/metrics", "/metrics/jobs", "/other"):
                 async with session.get(path) as response:
                     codes[path] = response.status
-        assert codes == {"/healthz": 200, "/readyz": 503, "/metrics": 200, "/other": 404}
+            plain = {"Accept-Encoding": "identity"}
+            async with session.get("/metrics/jobs", headers=plain) as whole, session.get("/metrics/jobs") as packed:
+                assert "Content-Encoding" not in whole.headers
+                assert packed.headers["Content-Encoding"] == "gzip"
+                assert problems(await whole.text()) == []
+                assert await packed.read() == await whole.read()
+        assert codes == {"/healthz": 200, "/readyz": 503, "/metrics": 200, "/metrics/jobs": 200, "/other": 404}
         with pytest.raises(ConfigurationError, match="port"):
-            await serve(health, CollectorRegistry(), host="127.0.0.1", port=port)
+            await serve(health, CollectorRegistry(), series, host="127.0.0.1", port=port)
     finally:
         await runner.cleanup()

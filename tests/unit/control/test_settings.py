@@ -8,6 +8,7 @@ import pytest
 
 from regatta.control.settings import Settings, image_volumes, parse
 from regatta.errors import ConfigurationError
+from regatta.telemetry.metrics import Price
 
 
 def test_without_anything_the_defaults_hold() -> None:
@@ -30,6 +31,17 @@ def test_without_anything_the_defaults_hold() -> None:
         ("--renew-seconds", "RENEW_SECONDS", "2.5", "renew_seconds", 2.5),
         ("--silence-seconds", "SILENCE_SECONDS", "2.5", "silence_seconds", 2.5),
         ("--workers", "WORKERS", "7", "workers", 7),
+        ("--measured-writes", "MEASURED_WRITES", "2.5", "measured_writes", 2.5),
+        (
+            "--prices",
+            "PRICES",
+            "nvidia.com/gpu=EUR:2.5,cpu=USD:1e-05",
+            "prices",
+            (
+                Price(resource="nvidia.com/gpu", currency="EUR", hourly=2.5),
+                Price(resource="cpu", currency="USD", hourly=0.00001),
+            ),
+        ),
         ("--log-level", "LOG_LEVEL", "Debug", "log_level", "debug"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.startswith("--") else "",
@@ -47,6 +59,9 @@ def test_a_flag_wins_over_its_variable() -> None:
     ("arguments", "environment"),
     [
         pytest.param(["--injection", "Magic"], {}, id="an unknown choice"),
+        pytest.param(["--prices", "nvidia.com/gpu:2.5"], {}, id="a price without a currency"),
+        pytest.param(["--prices", 'x"}=EUR:1'], {}, id="a resource that is none"),
+        pytest.param(["--prices", "cpu=EUR:1,cpu=EUR:2"], {}, id="two prices"),
         pytest.param([], {"REGATTA_OPERATOR_INJECTION": "Magic"}, id="an unknown choice in the environment"),
         pytest.param(["--framework-images", "PyTroch=r/p:1"], {}, id="an unknown framework"),
         pytest.param(["--workers", "0"], {}, id="no workers"),

@@ -198,3 +198,8 @@ def test_reading_an_odd_pod_never_fails(pod: dict[str, Any]) -> None:
     facts = pod_facts(pod)
     assert isinstance(facts.name, str)
     assert all(isinstance(container, ContainerFacts) for container in facts.containers)
+
+
+def test_a_pod_is_being_deleted_since_it_was_ordered_not_since_its_grace_will_be_over() -> None:
+    order = {"deletionTimestamp": "2026-01-02T03:02:00Z", "deletionGracePeriodSeconds": 120}
+    assert pod_facts({"metadata": order}).deleting_since == datetime(2026, 1, 2, 3, 0, tzinfo=UTC)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from regatta.api.status import Progress
-from regatta.plan.report import CrewFailure, CrewWords
+from regatta.plan.report import CrewFailure, CrewTime, CrewWords
 from regatta.telemetry.progress import MAX_BODY, ProgressPoller, Target, read_words
 from tests.builders import NOW, UID, seconds
 
@@ -279,7 +281,19 @@ async def dripping(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("answer", [endless, silent, huge, elsewhere, dripping], ids=lambda answer: answer.__name__)
+async def nonsense(_: web.Request) -> web.StreamResponse:
+    return web.Response(body=b"[" * MAX_BODY)
+
+
+async def refused(_: web.Request) -> web.StreamResponse:
+    return web.json_response(HEAD | {"step": 7}, status=500)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [endless, silent, huge, elsewhere, dripping, nonsense, refused],
+    ids=lambda answer: answer.__name__,
+)
 async def test_a_pod_that_answers_badly_costs_a_bounded_time_and_changes_nothing(
     trainer: Trainer, answer: Answer
 ) -> None:
@@ -293,6 +307,84 @@ async def test_a_pod_that_answers_badly_costs_a_bounded_time_and_changes_nothing
     assert progress_of(latest).step == 1
     assert latest is not None
     assert latest.heard_at == NOW + seconds(105), "only an answer is heard"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b"\x00\xff rubbish\r\n", id="no HTTP"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nx: y\r\n", id="headers without end"),
+        pytest.param(b"HTTP/1.1 200 " + b"k" * 9000, id="a line without end"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n", id="a broken chunk"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n", id="a length that never comes"),
+    ],
+)
+async def test_whatever_listens_at_a_pods_port_costs_a_bounded_time(trainer: Trainer, line: bytes) -> None:
+    async def stranger(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(100_000):
+                writer.write(line)
+                await writer.drain()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(stranger, "127.0.0.1", 0)
+    trainer.port = server.sockets[0].getsockname()[1]
+    read = Round(trainer)
+    async with asyncio.timeout(2):
+        await read()
+    server.close()
+    await asyncio.sleep(0.05)  # the stranger hears that nobody listens
+    assert read.poller.latest(KEY) is None
+    assert read.changed == []
+
+
+async def test_a_pod_that_does_not_answer_is_asked_less_and_less_often_and_soon_again_when_it_does(
+    trainer: Trainer,
+) -> None:
+    read = Round(trainer)
+    good, trainer.answer = trainer.answer, silent
+    asked = []
+    for _ in range(12):
+        await read(later=10.0)
+        asked.append(trainer.asked)
+    assert asked == [1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4]
+    trainer.answer = good
+    await read(later=60.0)
+    await read(later=5.0)
+    assert trainer.asked == 6
+
+
+async def test_many_pods_that_hang_do_not_delay_one_that_answers_for_long(trainer: Trainer) -> None:
+    """Sixteen are asked at a time, each for 0.3 s here, and after the first round only the one that answers."""
+    read = Round(trainer)
+    hanging = [replace(TARGET, key=("team", f"hangs-{number}"), ip="127.0.0.2") for number in range(64)]
+    read.targets = [*hanging, TARGET]
+    async with hangs("127.0.0.2", trainer.port), asyncio.timeout(5):
+        await read()
+        assert progress_of(read.poller.latest(KEY)).step == 1
+        trainer.answer = trainer.step(2)
+        began = asyncio.get_running_loop().time()
+        await read(later=6.0)
+        assert asyncio.get_running_loop().time() - began < 0.3
+    assert progress_of(read.poller.latest(KEY)).step == 2
+
+
+@contextlib.asynccontextmanager
+async def hangs(host: str, port: int) -> AsyncIterator[None]:
+    """A port whose connections are taken by the system, and by nobody else."""
+    with socket.create_server((host, port), backlog=256):
+        yield
+
+
+async def test_time_that_passes_in_known_states_is_news_now_and_then(trainer: Trainer) -> None:
+    read = Round(trainer)
+    for elapsed in (100.0, 104.0, 109.0, 111.0):
+        trainer.answer = trainer.step(1, time={"elapsed": elapsed, "seconds": {"step": elapsed}})
+        await read()
+    assert read.changed == [KEY, KEY]
+    latest = read.poller.latest(KEY)
+    assert latest is not None
+    assert latest.time == CrewTime(elapsed=111.0, seconds={"step": 111.0})
 
 
 async def test_a_new_attempts_worker_starts_anew(trainer: Trainer) -> None:

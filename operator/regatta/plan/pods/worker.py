@@ -218,6 +218,8 @@ def _attempt_variables(job: Job, spec: TrainingJobSpec, *, attempt: int, restart
         "REGATTA_RESTARTS_USED": str(job.status.restarts_used),
         "REGATTA_METRICS_PORT": str(RUNTIME_PORT),
     }
+    if job.status.steps_done:
+        variables["REGATTA_STEPS_DONE"] = str(job.status.steps_done)
     if spec.compile:
         variables["REGATTA_COMPILE"] = "1"
     if spec.checkpoint is not None:
