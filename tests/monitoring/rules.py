@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -18,13 +19,13 @@ KINDS: Final = ("PodMonitor", "ServiceMonitor", "PrometheusRule")
 
 
 def chart(
-    values: Mapping[str, Any] | None = None, *, kinds: tuple[str, ...] = KINDS
+    values: Mapping[str, Any] | None = None, *, kinds: tuple[str, ...] = KINDS, folder: Path = CHART
 ) -> subprocess.CompletedProcess[str]:
     """Render the chart with monitoring for a cluster that serves these kinds of the Prometheus operator."""
     served = [word for kind in kinds for word in ("--api-versions", f"monitoring.coreos.com/v1/{kind}")]
     settings = {"monitoring.enabled": True, **(values or {})}
     given = [word for key, value in settings.items() for word in ("--set-json", f"{key}={json.dumps(value)}")]
-    command = [str(tool.helm_path()), "template", "regatta", str(CHART), "--namespace", "regatta-system"]
+    command = [str(tool.helm_path()), "template", "regatta", str(folder), "--namespace", "regatta-system"]
     return subprocess.run([*command, *served, *given], capture_output=True, text=True, check=False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from tests.cluster.kit.release import CHART
-from tests.cluster.tool import api as tool
 from tests.monitoring import rules
 from tests.monitoring.rules import KINDS
 
@@ -129,11 +128,7 @@ def test_every_dashboard_becomes_a_config_map_that_grafanas_sidecar_finds_and_fi
     for old in (copy / "dashboards").glob("*.json"):
         old.unlink()
     (copy / "dashboards" / "any.json").write_text(text)
-    served = [word for kind in KINDS for word in ("--api-versions", f"monitoring.coreos.com/v1/{kind}")]
-    command = [str(tool.helm_path()), "template", "r", str(copy), "--set", "monitoring.enabled=true", *served]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-
-    [found] = [d for d in yaml.safe_load_all(done.stdout) if d and d["kind"] == "ConfigMap"]
+    found = made(folder=copy)["ConfigMap"]
     assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert found["metadata"]["annotations"] == {"grafana_folder": "Regatta"}
     assert found["data"] == {"any.json": text}
@@ -141,3 +136,54 @@ def test_every_dashboard_becomes_a_config_map_that_grafanas_sidecar_finds_and_fi
 
 def test_no_dashboard_is_too_large_for_a_config_map() -> None:
     assert all(file.stat().st_size < 1_000_000 for file in (CHART / "dashboards").glob("*.json"))
+
+
+def leaves(values: dict[str, Any], path: str = "monitoring") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict) and value and key != "labels":
+            yield from leaves(value, f"{path}.{key}")
+        else:
+            yield f"{path}.{key}", value
+
+
+def another(value: Any) -> Any:
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + 7
+        case float():
+            return value * 0.99
+        case dict():
+            return {"some": "thing"}
+        case list():
+            return ["RegattaStraggler"]
+        case "1MB":
+            return "2MB"
+    return "7m" if value == "" or value[0].isdigit() else "elsewhere"
+
+
+OURS = dict(leaves(yaml.safe_load((CHART / "values.yaml").read_text())["monitoring"]))
+"""All values of monitoring, with their defaults."""
+del OURS["monitoring.enabled"]
+
+
+@pytest.fixture(scope="module")
+def charted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], str]:
+    """Render the chart with one dashboard in it."""
+    copy = tmp_path_factory.mktemp("charts") / "regatta"
+    shutil.copytree(CHART, copy)
+    (copy / "dashboards").mkdir(exist_ok=True)
+    (copy / "dashboards" / "any.json").write_text("{}")
+
+    def render(values: dict[str, Any]) -> str:
+        done = rules.chart(values, folder=copy)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return render
+
+
+@pytest.mark.parametrize("path", OURS)
+def test_every_value_has_an_effect(path: str, charted: Callable[[dict[str, Any]], str]) -> None:
+    assert charted({path: another(OURS[path])}) != charted({})

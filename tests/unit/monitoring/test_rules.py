@@ -89,12 +89,3 @@ def test_the_objectives_bounds_leave_alerts_that_can_fire(bound: str) -> None:
 
     assert 0 < 5 * (1 - thresholds["goodputObjective"][bound]) < 1
     assert 0 < 14.4 * (1 - thresholds["operatorObjective"][bound]) < 1
-
-
-def test_every_threshold_changes_a_rule() -> None:
-    thresholds = yaml.safe_load((REPO / "charts/regatta/values.yaml").read_text())["monitoring"]["rules"]["thresholds"]
-    usual = rules.rendered()
-
-    for name, value in thresholds.items():
-        other = "7m" if isinstance(value, str) else value * 0.99 if isinstance(value, float) else value + 3
-        assert rules.rendered({f"monitoring.rules.thresholds.{name}": other}) != usual, name
