@@ -110,6 +110,25 @@ def test_the_operators_series_speak_of_the_jobs_namespaces(prometheus: Prometheu
     assert read == alive
 
 
+def test_each_job_has_series_of_its_own_from_the_replica_that_leads(
+    prometheus: Prometheus, playground: Playground
+) -> None:
+    playground.apply(job("told").workers(2).command("sleep", "30"))
+    mine = f'{{namespace="{playground.namespace}", trainingjob="told"'
+
+    def running() -> list[stack.Sample] | None:
+        return prometheus.query(f'regatta_trainingjob_phase{mine}, phase="Running"}}')
+
+    [phase] = playground.wait("the phase in Prometheus", running, name="told", timeout=SECONDS)
+
+    assert (phase.value, phase.labels["pod"]) == (1.0, playground.installation.leader())
+    [desired] = prometheus.query(f"regatta_trainingjob_pods_desired{mine}}}")
+    assert desired.value == 2.0
+    pages = [target for target in prometheus.targets(job="regatta-metrics") if "/jobs" in target["scrapeUrl"]]
+    alive = {pod["metadata"]["name"] for pod in playground.installation.pods()}
+    assert {target["labels"]["pod"] for target in pages if target["health"] == "up"} == alive
+
+
 def test_every_rule_is_evaluated_without_an_error(prometheus: Prometheus) -> None:
     def evaluated() -> list[dict[str, Any]] | None:
         rules = prometheus.rules()
