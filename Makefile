@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed-$(shell { pwd; cat $(PINS); } | cksum | tr ' ' -
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv check test bench bench-feed scale demo images cluster-up cluster-down cluster-status pins clean
+.PHONY: help venv check test bench bench-feed scale demo observe images cluster-up cluster-down cluster-status pins clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +70,9 @@ chaos: venv  ## break everything around running jobs (ARGS="--seed 7 --minutes 5
 
 demo: venv  ## bring up a cluster, install Regatta and train the example to its end
 	$(BIN)/python -m tests.demo $(ARGS)
+
+observe: venv  ## train an example under Prometheus, and draw the dashboards from its data (ARGS="--seconds 180")
+	$(BIN)/python -m tests.observe $(ARGS)
 
 images: venv  ## build the images that changed, and give them to the running nodes
 	$(CLUSTER) images $(ARGS)

@@ -7,6 +7,7 @@
     images["operator"].reference              # what a pod spec or a chart value names
     images["operator"].key                    # changes with the content: roll a Deployment with it
     api.kubectl_path(), api.helm_path()       # the programs, built when missing
+    api.promtool_path()                       # Prometheus' checker of rules and metrics
     api.kill_node("node2"); api.revive_node("node2")   # a power cut, and its end
     api.kwok_up(nodes=100); api.kwok_down()   # fake nodes, label and taint `regatta.dev/kwok`
     api.leftovers()                           # what a torn-down cluster left behind: must be empty
@@ -37,6 +38,7 @@ __all__ = [
     "kwok_down",
     "kwok_up",
     "leftovers",
+    "promtool_path",
     "revive_node",
     "tear_down",
 ]
@@ -93,6 +95,11 @@ def kubectl_path() -> Path:
 def helm_path() -> Path:
     """Return helm, built when missing."""
     return build.program(Paths.default(), "helm")
+
+
+def promtool_path() -> Path:
+    """Return promtool, built when missing."""
+    return build.program(Paths.default(), "promtool")
 
 
 def kill_node(name: str, *, unplugged: bool = True) -> None:

@@ -14,6 +14,8 @@ from tests.cluster.tool.progress import Progress
 
 SOURCES: Final = REPO / "tests" / "cluster" / "go"
 KUBERNETES: Final = "v1.37.2"
+PROMETHEUS: Final = "v0.316.0"
+"""As a Go module; its programs call themselves 3.16.0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,13 @@ class Program:
     tags: str = ""
     called: tuple[str, ...] = ()
     hint: str = ""
+    kept: tuple[str, str] | None = None
+    """A module and a folder of it whose files are kept beside the binary."""
 
 
 _CONTAINERD: Final = "github.com/containerd/containerd/v2"
+_PROMETHEUS: Final = "github.com/prometheus/prometheus"
+_PROMETHEUS_OPERATOR: Final = "github.com/prometheus-operator/prometheus-operator"
 
 PROGRAMS: Final = (
     Program(
@@ -82,10 +88,30 @@ PROGRAMS: Final = (
         version_variables=("sigs.k8s.io/kwok/pkg/consts.Version",),
         hint="half a minute",
     ),
+    *(
+        Program(
+            name=name,
+            module="prometheus",
+            package=f"{_PROMETHEUS}/cmd/{name}",
+            version=PROMETHEUS,
+            # Of twenty-five ways to find targets only the one for Kubernetes: the others drag in every cloud's library.
+            tags="remove_all_sd,enable_kubernetes_sd",
+            hint=hint,
+        )
+        for name, hint in (("promtool", "a minute or two"), ("prometheus", "a minute after promtool"))
+    ),
+    Program(
+        name="prometheus-operator",
+        module="prometheus-operator",
+        package=f"{_PROMETHEUS_OPERATOR}/cmd/operator",
+        version="v0.85.0",
+        kept=(_PROMETHEUS_OPERATOR, "example/prometheus-operator-crd"),
+        hint="two minutes",
+    ),
 )
 
 CLUSTER: Final = ("kube", "etcd", "containerd", "containerd-shim-runc-v2", "ctr", "coredns")
-"""What a cluster of our own is made of; helm and kwok are built when somebody asks for them."""
+"""What a cluster of our own is made of; the others are built when somebody asks for them."""
 
 
 NAMES: Final = tuple(known.name for known in PROGRAMS)
@@ -152,6 +178,14 @@ def _build(paths: Paths, known: Program, *, go: Path) -> None:
         cwd=SOURCES / known.module,
         log=paths.bin / f"{known.name}.log",
     )
+    if known.kept:
+        module, folder = known.kept
+        found = shell.run(
+            [go, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module],
+            env=toolchain.environment(paths),
+            cwd=SOURCES / known.module,
+        )
+        shutil.copytree(Path(found.strip()) / folder, unfinished / Path(folder).name)
     for alias in known.called:
         (unfinished / alias).symlink_to(known.name)
     # The folder appears whole or not at all: an interrupted build is begun again.
@@ -164,7 +198,8 @@ def _location(paths: Paths, known: Program) -> Path:
 
 @cache
 def _key(known: Program) -> str:
-    digest = hashlib.sha256(repr((known.package, known.version_variables, known.tags)).encode())
+    decides = (known.package, known.version_variables, known.tags, *((known.kept,) if known.kept else ()))
+    digest = hashlib.sha256(repr(decides).encode())
     for path in sorted((SOURCES / known.module).rglob("*")):
         if path.name in {"go.mod", "go.sum"} or path.suffix == ".go":
             digest.update(path.relative_to(SOURCES).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
