@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from charts.dashboards.panels import Variable, bars, board, lines, number, query, row, stacked, table_of
+from charts.dashboards.panels import Query, Variable, bars, board, lines, number, query, row, stacked, table_of
 from charts.dashboards.queries import CAUSES, CLUSTER, PHASES, STATES, chosen, last, quantile
 
 __all__ = ["fleet"]
@@ -40,10 +40,17 @@ def fleet() -> Any:
     living = last(
         chosen("regatta_trainingjobs", 'phase!~"Succeeded|Failed"'), "cluster", "namespace", "framework", "phase"
     )
+    restarts = chosen("regatta_trainingjob_restarts_total")
     goodput, cost = last(chosen(GOODPUT)), last(chosen(COST))
     loss = f"{cost} * on (cluster, namespace, trainingjob) (1 - {goodput})"
     allocated = last(chosen("regatta_accelerators_allocated"), "cluster", "namespace", "resource")
     requested = last(chosen("regatta_accelerators_requested"), "cluster", "namespace", "resource")
+
+    def of_holders(metric: str) -> Query:
+        """A column of the table, of the jobs alone that hold something."""
+        holders = f"sum by ({KEY}) ({held}) > 0"
+        return query(f"max by ({KEY}) ({chosen(metric)}) and on ({KEY}) ({holders})", instant=True)
+
     panels = [
         number(
             "Goodput",
@@ -97,10 +104,14 @@ def fleet() -> Any:
             "Accelerators by state",
             "Each accelerator that jobs hold, by what its job does: the height is what is held, the green part trains. "
             "The states are those of the ledger in the jobs' status.",
-            [query(f"sum by (state) ({held})", "{{state}}")],
+            # What trains lies at the bottom, where its course can be read.
+            [
+                query(f"sum by (state) ({stepping})", "{{state}}"),
+                query(f"sum by (state) ({wasted})", "{{state}}"),
+            ],
             unit="short",
             width=16,
-            height=10,
+            height=12,
             colours=STATES,
         ),
         bars(
@@ -109,7 +120,7 @@ def fleet() -> Any:
             query(f"sort_desc(sum by (state) ({_over_range(held)}) / 60 > 0)", "{{state}}", instant=True),
             unit="suffix: h",
             width=8,
-            height=10,
+            height=12,
             colours=STATES,
             decimals=1,
         ),
@@ -119,16 +130,13 @@ def fleet() -> Any:
             "Jobs that hold accelerators now. Waste: how many of them do not train. Goodput, data wait and busy GPUs "
             "are of the last five minutes; cost is per hour, where prices are given.",
             {
-                "Accelerators": (query(f"sum by ({KEY}) ({held})", instant=True), "short"),
+                "Accelerators": (query(f"sum by ({KEY}) ({held}) > 0", instant=True), "short"),
                 "Waste": (query(f"sum by ({KEY}) ({wasted})", instant=True), "short"),
-                "Goodput": (query(f"max by ({KEY}) ({chosen(GOODPUT)})", instant=True), "percentunit"),
-                "Data wait": (query(f"max by ({KEY}) ({chosen(STALL)})", instant=True), "percentunit"),
-                "GPUs busy": (query(f"max by ({KEY}) ({chosen(BUSY)})", instant=True), "percentunit"),
-                "Cost per hour": (query(f"max by ({KEY}) ({chosen(COST)})", instant=True), "short"),
-                "Attempt": (
-                    query(f"max by ({KEY}) ({chosen('regatta_trainingjob_attempt')})", instant=True),
-                    "none",
-                ),
+                "Goodput": (of_holders(GOODPUT), "percentunit"),
+                "Data wait": (of_holders(STALL), "percentunit"),
+                "GPUs busy": (of_holders(BUSY), "percentunit"),
+                "Cost per hour": (of_holders(COST), "short"),
+                "Attempt": (of_holders("regatta_trainingjob_attempt"), "none"),
             },
             keys={"trainingjob": "Job", "namespace": "Namespace"},
             width=24,
@@ -190,10 +198,11 @@ def fleet() -> Any:
             "Restarts by cause",
             "Restarts of jobs, in place and by new pods, in each interval.",
             [
+                # Counters of whole events: what an increase has beyond a whole number is extrapolated.
                 query(
-                    f"sum by (cause) (increase({chosen('regatta_trainingjob_restarts_total')}[$__rate_interval])) > 0",
+                    f"sum by (cause) (floor(increase({restarts}[$__interval]))) > 0",
                     "{{cause}}",
-                    slow=True,
+                    tiled=True,
                 )
             ],
             unit="short",
@@ -241,6 +250,7 @@ def fleet() -> Any:
             unit="short",
             width=8,
             calcs=("lastNotNull",),
+            dashed=("asked for",),
         ),
         lines(
             "Busy GPUs, by namespace",

@@ -30,7 +30,6 @@ def health() -> Any:
             query(f"sum({of_operator('regatta_leader')})"),
             unit="none",
             decimals=0,
-            trend=False,
             steps=((None, "red"), (1, "green"), (2, "red")),
         ),
         number(
@@ -39,7 +38,6 @@ def health() -> Any:
             query(f"count({of_operator('regatta_build_info')})"),
             unit="none",
             decimals=0,
-            trend=False,
         ),
         number(
             "Reconciles that succeed",

@@ -20,8 +20,8 @@ NAME: Final = Variable(
 TIME: Final = "regatta_runtime_time_seconds_total"
 RANK_0: Final = 'rank="0"'
 WAITS: Final = 'state="data_wait"'
-STEPS: Final = 'state="step"'
-ITS_STEPS: Final = 'state=~"step|data_wait"'
+STEPS: Final = 'state=~"step|rework"'
+WITH_WAITS: Final = 'state=~"step|rework|data_wait"'
 GOOD: Final = ((None, "red"), (0.5, "orange"), (0.8, "green"))
 RATE: Final = "$__rate_interval"
 
@@ -65,7 +65,7 @@ def _head() -> list[Any]:
         word(
             "Phase",
             "The job's phase, as in its status.",
-            query(last(of_job("regatta_trainingjob_phase"), "phase"), "{{phase}}"),
+            query(last(of_job("regatta_trainingjob_phase"), "phase"), "{{phase}}", instant=True),
             width=3,
             colours=PHASES,
         ),
@@ -98,7 +98,7 @@ def _head() -> list[Any]:
         number(
             "Time of a step",
             "Mean, with its wait for data.",
-            query(f"sum({_rate(TIME, RANK_0, ITS_STEPS)}) / sum({_rate('regatta_runtime_steps_total', RANK_0)})"),
+            query(f"sum({_rate(TIME, RANK_0, WITH_WAITS)}) / sum({_rate('regatta_runtime_steps_total', RANK_0)})"),
             unit="s",
             width=3,
         ),
@@ -109,7 +109,6 @@ def _head() -> list[Any]:
             unit="short",
             width=3,
             decimals=0,
-            trend=False,
         ),
         number(
             "Attempt",
@@ -118,7 +117,6 @@ def _head() -> list[Any]:
             unit="none",
             width=3,
             decimals=0,
-            trend=False,
             steps=((None, "text"), (2, "orange")),
         ),
         number(
@@ -127,7 +125,6 @@ def _head() -> list[Any]:
             query(f"time() - max({of_job('regatta_runtime_checkpoint_last_success_timestamp_seconds')})"),
             unit="s",
             width=3,
-            trend=False,
         ),
     ]
 
@@ -139,10 +136,14 @@ def _ledger() -> list[Any]:
             "Time by state",
             "What the job did at each moment. While the program runs, that is rank 0's time, and the states add up "
             "to 1; before and after it, what the operator sees of the pods.",
-            [query(_spent("rate", RATE), "{{state}}", slow=True)],
+            # What trains lies at the bottom, where its course can be read.
+            [
+                query(f"{_spent('rate', RATE)} and on (state) {_named('step')}", "{{state}}", slow=True),
+                query(f"{_spent('rate', RATE)} unless on (state) {_named('step')}", "{{state}}", slow=True),
+            ],
             unit="percentunit",
             width=16,
-            height=10,
+            height=12,
             high=1,
             colours=STATES,
             calcs=("mean",),
@@ -153,7 +154,7 @@ def _ledger() -> list[Any]:
             query(f"sort_desc({_spent('increase', '$__range')} > 0)", "{{state}}", instant=True, slow=True),
             unit="s",
             width=8,
-            height=10,
+            height=12,
             colours=STATES,
         ),
     ]
@@ -242,28 +243,33 @@ def _data() -> list[Any]:
 
 
 def _ranks() -> list[Any]:
-    own = f"sum by (rank) ({_rate(TIME, STEPS)}) / sum by (rank) ({_rate('regatta_runtime_steps_total')})"
+    waiting = f"sum by (rank) ({_rate(TIME, WAITS)}) / sum by (rank) ({_rate(TIME)})"
+    own = f"(sum by (rank) ({_rate(TIME, STEPS)}) / (sum by (rank) ({_rate('regatta_runtime_steps_total')}) > 0))"
     return [
-        row("Ranks: who is slower than the others"),
+        row("Ranks: whom the others wait for"),
         lines(
-            "Time of a step without waits, the ten slowest ranks",
-            "In synchronous training the slowest rank sets the pace of all. A rank that stands out has a slower GPU, a "
-            "throttled CPU, or a busy neighbour.",
-            [query(f"topk(10, {own})", "rank {{rank}}")],
-            unit="s",
-            width=12,
-            low=None,
+            "Waits for data, the ten ranks that wait longest",
+            "Share of its time in which each rank waited for a batch. Where gradients are exchanged in every step, all "
+            "wait for the rank whose data comes last.",
+            [query(f"topk(10, {waiting})", "rank {{rank}}")],
+            unit="percentunit",
+            width=10,
             calcs=("mean",),
         ),
         lines(
-            "Slowest rank against the mean",
-            "1 means that all ranks are equally fast. At 1.2 a fifth of everyone's step is spent waiting for one.",
-            [query(f"max({own}) / avg({own})", "slowest / mean")],
-            unit="none",
-            width=6,
-            low=1,
-            calcs=("lastNotNull",),
-            colours={"slowest / mean": "orange"},
+            "Step without its wait for data",
+            "Where gradients are exchanged in every step, the wait for others is part of the step: the rank with the "
+            "shortest is the one that the others wait for. Without an exchange, the longest is the slowest rank.",
+            [
+                query(f"max({own})", "longest"),
+                query(f"avg({own})", "mean"),
+                query(f"min({own})", "shortest"),
+            ],
+            unit="s",
+            width=8,
+            low=None,
+            colours={"longest": "orange", "mean": "green", "shortest": "blue"},
+            calcs=("mean",),
         ),
         bars(
             "Who waits for data",
@@ -276,6 +282,7 @@ def _ranks() -> list[Any]:
             ),
             unit="percentunit",
             width=6,
+            decimals=1,
         ),
     ]
 
@@ -283,7 +290,7 @@ def _ranks() -> list[Any]:
 def _devices() -> list[Any]:
     """Panels of accelerators; empty, and said to be so, where no GPU is read."""
     by_gpu = "pod, gpu"
-    samples = f"sum({_rate('regatta_runtime_samples_total')})"
+    samples = f"(sum({_rate('regatta_runtime_samples_total')}) > 0)"
     return [
         row("GPUs (empty for jobs without)"),
         lines(
@@ -293,7 +300,7 @@ def _devices() -> list[Any]:
             unit="percentunit",
             width=8,
             high=1,
-            calcs=("mean",),
+            legend=False,
         ),
         lines(
             "GPU memory in use",
@@ -308,7 +315,7 @@ def _devices() -> list[Any]:
             unit="percentunit",
             width=8,
             high=1,
-            calcs=("lastNotNull",),
+            legend=False,
         ),
         lines(
             "Energy of a sample",
@@ -365,6 +372,7 @@ def _memory() -> list[Any]:
 
 
 def _safety() -> list[Any]:
+    duration = "regatta_runtime_checkpoint_duration_seconds"
     saved = of_job("regatta_runtime_checkpoint_last_success_timestamp_seconds")
     return [
         row("Checkpoints and restarts"),
@@ -377,19 +385,18 @@ def _safety() -> list[Any]:
             calcs=(),
             colours={"age": "blue"},
         ),
-        lines(
-            "Time of saving and loading",
-            "Mean time of one checkpoint.",
-            [
-                query(
-                    f"sum by (operation) ({_rate('regatta_runtime_checkpoint_duration_seconds_sum')})"
-                    f" / (sum by (operation) ({_rate('regatta_runtime_checkpoint_duration_seconds_count')}) > 0)",
-                    "{{operation}}",
-                )
-            ],
+        bars(
+            "Time of one checkpoint",
+            "Mean time of saving and of loading one, over the time range.",
+            query(
+                f"sum by (operation) (increase({of_job(f'{duration}_sum')}[$__range]))"
+                f" / (sum by (operation) (increase({of_job(f'{duration}_count')}[$__range])) > 0)",
+                "{{operation}}",
+                instant=True,
+            ),
             unit="s",
             width=6,
-            calcs=(),
+            colours={"save": "blue", "restore": "light-blue"},
         ),
         lines(
             "Attempts, and workers that train",

@@ -33,6 +33,8 @@ SOURCE: Final = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG: Final = "regatta"
 SLOW: Final = "1m"
 """Scrape interval of the operator's metrics of each job: what is shorter finds one sample and no rate."""
+TILE: Final = "5m"
+"""Least interval of what is counted: each event belongs to one of them, so that they can be added up."""
 
 Panel = Any
 Colours = Mapping[str, str]
@@ -58,9 +60,9 @@ class Variable:
     several: bool = False
 
 
-def query(expr: str, legend: str = "", *, instant: bool = False, slow: bool = False) -> Query:
-    """A query; `slow` where its metrics are scraped once a minute."""
-    return Query(expr=" ".join(expr.split()), legend=legend, instant=instant, step=SLOW if slow else "")
+def query(expr: str, legend: str = "", *, instant: bool = False, slow: bool = False, tiled: bool = False) -> Query:
+    """A query; `slow` where its metrics are scraped once a minute, `tiled` where intervals must not overlap."""
+    return Query(expr=expr, legend=legend, instant=instant, step=TILE if tiled else SLOW if slow else "")
 
 
 def board(
@@ -116,14 +118,12 @@ def number(
     width: int = 4,
     decimals: int | None = None,
     steps: Sequence[tuple[float | None, str]] = ((None, "text"),),
-    trend: bool = True,
 ) -> Panel:
-    """One number, the last of the time range, with its course behind it."""
-    mode = shapes.BigValueGraphMode.AREA if trend and not asked.instant else shapes.BigValueGraphMode.NONE
+    """One number: the last of the time range."""
     panel = (
         stat.Panel()
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
-        .graph_mode(mode)
+        .graph_mode(shapes.BigValueGraphMode.NONE)
         .color_mode(shapes.BigValueColorMode.VALUE)
         .justify_mode(shapes.BigValueJustifyMode.AUTO)
         .text_mode(shapes.BigValueTextMode.AUTO)
@@ -160,14 +160,14 @@ def lines(
     colours: Colours | None = None,
     calcs: Sequence[str] = ("mean", "lastNotNull"),
     dashed: Sequence[str] = (),
+    legend: bool = True,
 ) -> Panel:
-    """Curves over time, with a table of their values below."""
+    """Curves over time; `dashed` are those, by the end of their name, that the others are measured against."""
     panel = (
-        _curves(calcs)
+        _curves(calcs, width=width, legend=legend)
         .draw_style(shapes.GraphDrawStyle.LINE)
         .line_width(1)
-        .fill_opacity(8)
-        .gradient_mode(shapes.GraphGradientMode.OPACITY)
+        .fill_opacity(0)
         .show_points(shapes.VisibilityMode.NEVER)
     )
     panel = _dressed(panel, title, words, asked, unit=unit, width=width, height=height)
@@ -175,9 +175,7 @@ def lines(
     panel = panel if high is None else panel.max(high)
     for name in dashed:
         dash = {"fill": "dash", "dash": [8, 6]}
-        panel = panel.override_by_name(
-            name, [_property("custom.lineStyle", dash), _property("custom.fillOpacity", 0), _colour("text")]
-        )
+        panel = panel.override_by_regexp(f"/{name}$/", [_property("custom.lineStyle", dash), _colour("text")])
     return _coloured(panel.color_scheme(_palette()), colours or {})
 
 
@@ -196,7 +194,7 @@ def stacked(
 ) -> Panel:
     """Areas (or columns) upon one another, so that their height is the whole."""
     panel = (
-        _curves(calcs)
+        _curves(calcs, width=width)
         .draw_style(shapes.GraphDrawStyle.BARS if columns else shapes.GraphDrawStyle.LINE)
         .line_width(0)
         .fill_opacity(85)
@@ -228,8 +226,10 @@ def bars(
         .value_mode(shapes.BarGaugeValueMode.TEXT)
         .name_placement(shapes.BarGaugeNamePlacement.LEFT)
         .show_unfilled(False)
-        .sizing(shapes.BarGaugeSizing.AUTO)
-        .min_viz_height(14)
+        .sizing(shapes.BarGaugeSizing.MANUAL)
+        .min_viz_height(16)
+        .max_viz_height(32)
+        .text(common.VizTextDisplayOptions().title_size(11).value_size(12))
     )
     panel = _dressed(panel, title, words, [asked], unit=unit, width=width, height=height).min(0)
     panel = panel if decimals is None else panel.decimals(decimals)
@@ -277,6 +277,7 @@ def table_of(
                 _property("custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}),
                 _property("min", 0),
                 _property("max", 1),
+                _property("decimals", 1),
                 _colour(gauges[name]),
             ]
         panel = panel.override_by_name(name, properties)
@@ -292,9 +293,14 @@ def table_of(
 def to_json(built: Any) -> str:
     """The dashboard as it is committed."""
     body = json.loads(JSONEncoder(sort_keys=True, indent=2).encode(built))
+    # What the SDK writes and Grafana's own types no longer have: settings of intervals on every variable, and a
+    # table's footer.
     for variable in body["templating"]["list"]:
-        # The SDK writes a field of ad hoc filters on every variable; Grafana's own types refuse it there.
-        variable.pop("auto", None)
+        for name in ("auto", "auto_count", "auto_min"):
+            variable.pop(name, None)
+    for panel in body["panels"]:
+        if panel["type"] == "table":
+            panel["options"].pop("footer", None)
     return json.dumps(body, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -314,16 +320,17 @@ def _choice(each: Variable) -> Any:
     return choice.include_all(True).all_value(".*").current(everything)
 
 
-def _curves(calcs: Sequence[str]) -> Any:
-    legend = (
+def _curves(calcs: Sequence[str], *, width: int, legend: bool = True) -> Any:
+    wide = width > 8
+    names = (
         common.VizLegendOptions()
-        .display_mode(shapes.LegendDisplayMode.TABLE if calcs else shapes.LegendDisplayMode.LIST)
-        .placement(shapes.LegendPlacement.RIGHT if calcs else shapes.LegendPlacement.BOTTOM)
-        .show_legend(True)
+        .display_mode(shapes.LegendDisplayMode.TABLE if wide else shapes.LegendDisplayMode.LIST)
+        .placement(shapes.LegendPlacement.RIGHT if wide else shapes.LegendPlacement.BOTTOM)
+        .show_legend(legend)
         .calcs(list(calcs))
     )
     tooltip = common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI).sort(shapes.SortOrder.DESCENDING)
-    return timeseries.Panel().legend(legend).tooltip(tooltip)
+    return timeseries.Panel().legend(names).tooltip(tooltip)
 
 
 def _dressed(

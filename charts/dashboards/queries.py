@@ -36,6 +36,7 @@ STATES: Final = {
     "restart_backoff": "dark-red",
     "terminating": "semi-dark-orange",
     "idle": "#8e8e8e",
+    "unmeasured": "#b0b0b0",
     "queued": "#5f6672",
 }
 """The states of the ledger: what trains is green, what waits for data orange, what was lost to failures red."""

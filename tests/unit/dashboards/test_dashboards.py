@@ -13,7 +13,7 @@ from charts.dashboards.panels import to_json
 
 NAMES: Final = tuple(BOARDS)
 SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
-FOR_PARSER: Final = (("$__rate_interval", "5m"), ("$__range", "1h"))
+FOR_PARSER: Final = (("$__rate_interval", "5m"), ("$__interval", "5m"), ("$__range", "1h"))
 """Grafana's own variables that stand where PromQL wants a duration."""
 RANGED: Final = re.compile(r"(\w+)\((\w+)\{([^}]*)\}\[([^\]]+)\]")
 ENDINGS: Final = ("_total", "_count", "_sum", "_bucket")
@@ -144,7 +144,8 @@ def test_counters_are_only_read_as_rates_over_the_interval_or_the_range(name: st
     for function, metric, _, window in ranged:
         if metric in counters:
             assert function in {"rate", "increase"}
-            assert window in {"$__rate_interval", "$__range", "1h"}, f"{metric}[{window}]"
+            counted = "$__interval" if target.get("interval") == "5m" else "$__rate_interval"
+            assert window in {counted, "$__rate_interval", "$__range", "1h"}, f"{metric}[{window}]"
 
 
 @pytest.mark.parametrize("name", NAMES)
