@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from charts.dashboards.panels import Query, Variable, bars, board, lines, number, query, row, stacked, word
-from charts.dashboards.queries import CLUSTER, FEED, PHASES, STATES, last, of_job, pods_of_job, quantile
+from charts.dashboards.panels import Variable, bars, board, lines, number, query, row, stacked, word
+from charts.dashboards.queries import CAUSES, CLUSTER, FEED, PHASES, STATES, last, of_job, pods_of_job, quantile
 
 __all__ = ["job"]
 
@@ -17,6 +17,8 @@ NAME: Final = Variable(
     title="Job",
     values='label_values(regatta_trainingjob_info{cluster=~"$cluster", namespace="$namespace"}, trainingjob)',
 )
+LEDGER: Final = "regatta_trainingjob_time_seconds_total"
+HELD: Final = 'state!="queued"'
 TIME: Final = "regatta_runtime_time_seconds_total"
 RANK_0: Final = 'rank="0"'
 WAITS: Final = 'state="data_wait"'
@@ -30,13 +32,20 @@ def _rate(metric: str, *matchers: str) -> str:
     return f"rate({of_job(metric, *matchers)}[{RATE}])"
 
 
-def _spent(function: str, window: str) -> str:
-    """Seconds of the job by state: while a program runs as rank 0 tells, before and after it as the operator does."""
-    told = f"sum by (state) ({function}({of_job(TIME, RANK_0)}[{window}]))"
-    held = f"sum by (state) ({function}({of_job('regatta_trainingjob_accelerator_seconds_total')}[{window}]))"
-    many = f"scalar(sum({last(of_job('regatta_trainingjob_accelerators'), 'resource')}))"
-    other = f'label_replace({held} / {many}, "teller", "operator", "", "")'
-    return f"sum by (state) ({told} or {other})"
+def _pace(*matchers: str) -> str:
+    """The job's ledger by state, as seconds per second; a new leader goes on with the old one's numbers."""
+    return last(f"rate({of_job(LEDGER, *matchers)}[{RATE}])", "state")
+
+
+def _spent(*matchers: str) -> str:
+    """Seconds of the time range by state, exactly.
+
+    They come from the status and begin at no zero: an increase would miss what a state has when it is seen first.
+    """
+    series = of_job(LEDGER, *matchers)
+    then = last(f"last_over_time({series}[$__range])", "state")
+    before = last(f"{series} offset $__range", "state")
+    return f"clamp_min({then} - ({before} or {then} * 0), 0)"
 
 
 def _share_of(part: str, window: str, *, function: str = "increase") -> str:
@@ -59,8 +68,8 @@ def job() -> Any:
 
 
 def _head() -> list[Any]:
-    spent = _spent("increase", "$__range")
-    goodput = f'sum({spent} and on (state) label_replace(vector(1), "state", "step", "", "")) / sum({spent})'
+    stepped = 'state="step"'
+    goodput = f"sum({_spent(stepped)}) / sum({_spent(HELD)})"
     return [
         word(
             "Phase",
@@ -130,16 +139,17 @@ def _head() -> list[Any]:
 
 
 def _ledger() -> list[Any]:
+    trained, others = (_pace(matcher) for matcher in ('state="step"', 'state!="step"'))
     return [
         row("The ledger: where every second went"),
         stacked(
             "Time by state",
-            "What the job did at each moment. While the program runs, that is rank 0's time, and the states add up "
-            "to 1; before and after it, what the operator sees of the pods.",
+            "What the job did at each moment, in states that exclude one another. It is the ledger of the job's "
+            "status, written about once a minute.",
             # What trains lies at the bottom, where its course can be read.
             [
-                query(f"{_spent('rate', RATE)} and on (state) {_named('step')}", "{{state}}", slow=True),
-                query(f"{_spent('rate', RATE)} unless on (state) {_named('step')}", "{{state}}", slow=True),
+                query(f"{part} / on () group_left () sum({_pace()})", "{{state}}", slow=True)
+                for part in (trained, others)
             ],
             unit="percentunit",
             width=16,
@@ -151,7 +161,7 @@ def _ledger() -> list[Any]:
         bars(
             "In the whole time range",
             "The seconds that the job spent in each state, added up over the time range.",
-            query(f"sort_desc({_spent('increase', '$__range')} > 0)", "{{state}}", instant=True, slow=True),
+            query(f"sort_desc({_spent()} > 0)", "{{state}}", instant=True, slow=True),
             unit="s",
             width=8,
             height=12,
@@ -329,17 +339,16 @@ def _devices() -> list[Any]:
 
 
 def _memory() -> list[Any]:
-    asked = 'container="trainer"'
-    memory = pods_of_job(_working_set(asked))
+    used, limit = of_job("regatta_runtime_memory_working_set_bytes"), of_job("regatta_runtime_memory_limit_bytes")
     return [
         row("CPU and memory, against what was asked for"),
         lines(
             "CPUs in use",
-            "CPUs that the training containers use, and what they ask for. Far below: ask for less, and others can "
-            "start. Needs the metrics of kubelets and kube-state-metrics.",
+            "CPUs that the workers' training containers use, and what they ask for. Far below: ask for less, and "
+            "others can start. What was asked for comes from kube-state-metrics, where that is scraped.",
             [
-                query(f"sum({pods_of_job(_cpu(asked))})", "used"),
-                query(f"sum({pods_of_job(_requested('cpu', asked))})", "asked for"),
+                query(f"sum({_rate('regatta_runtime_cpu_seconds_total')})", "used"),
+                query(f"sum({_requested('cpu')})", "asked for"),
             ],
             unit="short",
             width=8,
@@ -348,11 +357,11 @@ def _memory() -> list[Any]:
         ),
         lines(
             "Memory in use",
-            "Memory of the training containers that cannot be given back, and what they ask for. "
-            "Needs the metrics of kubelets and kube-state-metrics.",
+            "Memory of the workers' training containers that cannot be given back, and what they ask for. What was "
+            "asked for comes from kube-state-metrics, where that is scraped.",
             [
-                query(f"sum({memory})", "used"),
-                query(f"sum({pods_of_job(_requested('memory', asked))})", "asked for"),
+                query(f"sum({used})", "used"),
+                query(f"sum({_requested('memory')})", "asked for"),
             ],
             unit="bytes",
             width=8,
@@ -360,10 +369,10 @@ def _memory() -> list[Any]:
             dashed=("asked for",),
         ),
         lines(
-            "Memory of the fullest pod",
-            "Share of its request that the fullest training container uses: at 1 and above it is among the first to be "
-            "evicted.",
-            [query(f"max(({memory}) / ({pods_of_job(_requested('memory', asked))}))", "fullest")],
+            "The fullest worker",
+            "Share of its memory limit that the fullest training container uses: at 1 the kernel kills it. Empty where "
+            "there is no limit.",
+            [query(f"max(max by (pod) ({used}) / max by (pod) ({limit}))", "fullest")],
             unit="percentunit",
             width=8,
             colours={"fullest": "purple"},
@@ -374,14 +383,47 @@ def _memory() -> list[Any]:
 def _safety() -> list[Any]:
     duration = "regatta_runtime_checkpoint_duration_seconds"
     saved = of_job("regatta_runtime_checkpoint_last_success_timestamp_seconds")
+    lost = _spent('state=~"restart_backoff|checkpoint_restore|rework"')
     return [
         row("Checkpoints and restarts"),
+        lines(
+            "Attempts, and workers that train",
+            "The attempt's number rises with each restart by new pods; workers that have joined fall when one is lost.",
+            [
+                query(f"max({of_job('regatta_trainingjob_attempt')})", "attempt"),
+                query(f"max({of_job('regatta_trainingjob_pods_ready')})", "workers"),
+                query(f"max({of_job('regatta_trainingjob_pods_desired')})", "workers asked for"),
+            ],
+            unit="none",
+            width=7,
+            calcs=(),
+            colours={"attempt": "red", "workers": "green"},
+            dashed=("workers asked for",),
+        ),
+        bars(
+            "Failures by cause",
+            "Failures since the job began, as the status counts them: those met in place and those of whole attempts.",
+            query(f"{last(of_job('regatta_trainingjob_failures_total'), 'cause')} > 0", "{{cause}}", instant=True),
+            unit="short",
+            width=4,
+            colours=CAUSES,
+            decimals=0,
+        ),
+        bars(
+            "Lost to restarts",
+            "Time that failures cost in the time range: waiting for the next attempt, loading the checkpoint, and "
+            "doing steps again.",
+            query(f"sort_desc({lost} > 0)", "{{state}}", instant=True, slow=True),
+            unit="s",
+            width=5,
+            colours=STATES,
+        ),
         lines(
             "Age of the last checkpoint",
             "What a failure at that moment would have cost.",
             [query(f"time() - max({saved})", "age")],
             unit="s",
-            width=6,
+            width=4,
             calcs=(),
             colours={"age": "blue"},
         ),
@@ -395,59 +437,13 @@ def _safety() -> list[Any]:
                 instant=True,
             ),
             unit="s",
-            width=6,
+            width=4,
             colours={"save": "blue", "restore": "light-blue"},
         ),
-        lines(
-            "Attempts, and workers that train",
-            "The attempt's number rises with each restart by new pods; workers that have joined fall when one is lost.",
-            [
-                query(f"max({of_job('regatta_trainingjob_attempt')})", "attempt"),
-                query(f"max({of_job('regatta_trainingjob_pods_ready')})", "workers"),
-                query(f"max({of_job('regatta_trainingjob_pods_desired')})", "workers asked for"),
-            ],
-            unit="none",
-            width=6,
-            calcs=(),
-            colours={"attempt": "red", "workers": "green"},
-            dashed=("workers asked for",),
-        ),
-        _lost(),
     ]
 
 
-def _lost() -> Any:
-    return bars(
-        "Lost to restarts",
-        "Seconds of the time range that failures cost: waiting for the next attempt, loading the checkpoint, and doing "
-        "steps again.",
-        Query(
-            expr=f"sort_desc({_spent('increase', '$__range')} and on (state) "
-            f"({_named('restart_backoff')} or {_named('checkpoint_restore')} or {_named('rework')}))",
-            legend="{{state}}",
-            instant=True,
-            step="1m",
-        ),
-        unit="s",
-        width=6,
-        colours=STATES,
-    )
-
-
-def _named(state: str) -> str:
-    return f'label_replace(vector(1), "state", "{state}", "", "")'
-
-
-def _cpu(asked: str) -> str:
-    series = f'container_cpu_usage_seconds_total{{cluster=~"$cluster", namespace="$namespace", {asked}}}'
-    return f"sum by (cluster, namespace, pod) (rate({series}[{RATE}]))"
-
-
-def _working_set(asked: str) -> str:
-    series = f'container_memory_working_set_bytes{{cluster=~"$cluster", namespace="$namespace", {asked}}}'
-    return f"max by (cluster, namespace, pod) ({series})"
-
-
-def _requested(resource: str, asked: str) -> str:
-    matchers = f'cluster=~"$cluster", namespace="$namespace", {asked}, resource="{resource}"'
-    return f"max by (cluster, namespace, pod) (kube_pod_container_resource_requests{{{matchers}}})"
+def _requested(resource: str) -> str:
+    matchers = 'cluster=~"$cluster", namespace="$namespace", container="trainer"'
+    asked = f'kube_pod_container_resource_requests{{{matchers}, resource="{resource}"}}'
+    return pods_of_job(f"max by (cluster, namespace, pod) ({asked})")

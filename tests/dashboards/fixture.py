@@ -10,6 +10,7 @@ __all__ = ["openmetrics"]
 
 FAST: Final = 15
 SLOW: Final = 60
+RESOURCE: Final = "nvidia.com/gpu"
 GPU_BYTES: Final = 80 * 2**30
 STEP_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 WAIT_BUCKETS: Final = (1, 5, 15, 60, 300, 900, 3600, 14400)
@@ -169,8 +170,8 @@ def _feed(job: Job, told: list[tuple[int, Part]], *, labels: Labels) -> Iterator
 
 
 def _container(job: Job, told: list[tuple[int, Part]], *, labels: Labels, pod: int) -> Iterator[Sample]:
-    """What kubelets and kube-state-metrics tell of a training container."""
-    mine = {"namespace": labels["namespace"], "pod": labels["pod"], "container": "trainer"}
+    """What a launcher reads of its cgroup, and kube-state-metrics of the container's spec."""
+    spec = {"namespace": labels["namespace"], "pod": labels["pod"], "container": "trainer"}
     asked = {"cpu": 8.0 * job.ranks, "memory": 48.0 * 2**30 * job.ranks}
     used = 0.0
     for index, (at, part) in enumerate(told):
@@ -178,40 +179,39 @@ def _container(job: Job, told: list[tuple[int, Part]], *, labels: Labels, pod: i
         # What killed it in the end.
         leak = 0.14 * index / len(told) if job.preprocessing and part.attempt == 1 and pod == 1 else 0.0
         used += asked["cpu"] * job.cpus * (0.9 + 0.1 * _sway(at, 300, pod)) * FAST
-        yield "container_cpu_usage_seconds_total", mine, used, at
+        yield "regatta_runtime_cpu_seconds_total", labels, used, at
         memory = asked["memory"] * (job.memory * grown + leak + 0.01 * _sway(at, 240, pod))
-        yield "container_memory_working_set_bytes", mine, memory, at
+        yield "regatta_runtime_memory_working_set_bytes", labels, memory, at
+        yield "regatta_runtime_memory_limit_bytes", labels, asked["memory"], at
         for resource, amount in asked.items():
-            yield "kube_pod_container_resource_requests", {**mine, "resource": resource}, amount, at
+            yield "kube_pod_container_resource_requests", {**spec, "resource": resource}, amount, at
 
 
 def _of_jobs(job: Job) -> Iterator[Sample]:
     """What the operator tells of one job."""
     labels = {**OPERATOR[0], "namespace": job.namespace, "trainingjob": job.name}
-    held: dict[str, float] = {}
+    kind = {"framework": job.framework, "queue": "", "priority_class": ""}
+    ledger: dict[str, float] = {}
     accelerators = job.pods * job.gpus
     for at, part in job.during(FAST):
-        if not part.inside and "queued" not in part.mix:
-            for state, share in part.mix.items():
-                held[state] = held.get(state, 0.0) + share * FAST * accelerators
-        if at % SLOW:
-            continue
-        holds = part.phase in ("Running", "Starting")
-        yield (
-            "regatta_trainingjob_info",
-            {**labels, "framework": job.framework, "queue": "", "priority_class": ""},
-            1,
-            at,
-        )
-        yield "regatta_trainingjob_phase", {**labels, "phase": part.phase}, 1, at
-        yield "regatta_trainingjob_attempt", labels, part.attempt, at
-        yield "regatta_trainingjob_pods_desired", labels, job.pods, at
-        yield "regatta_trainingjob_pods_ready", labels, job.pods if part.phase == "Running" else 0, at
-        if accelerators:
-            resource = {**labels, "resource": "nvidia.com/gpu"}
-            yield "regatta_trainingjob_accelerators", resource, accelerators if holds else 0, at
-            for state, seconds in held.items():
-                yield "regatta_trainingjob_accelerator_seconds_total", {**labels, "state": state}, seconds, at
+        if at % SLOW == 0:
+            yield "regatta_trainingjob_info", {**labels, **kind}, 1, at
+            yield "regatta_trainingjob_phase", {**labels, "phase": part.phase}, 1, at
+            yield "regatta_trainingjob_attempt", labels, part.attempt, at
+            yield "regatta_trainingjob_pods_desired", labels, job.pods, at
+            yield "regatta_trainingjob_pods_ready", labels, job.pods if part.phase == "Running" else 0, at
+            for state, seconds in ledger.items():
+                yield "regatta_trainingjob_time_seconds_total", {**labels, "state": state}, seconds, at
+            if accelerators:
+                yield "regatta_trainingjob_accelerators", {**labels, "resource": RESOURCE}, accelerators, at
+                for state in sorted(ledger.keys() - {"queued", "restart_backoff"}):
+                    held = {**labels, "state": state}
+                    yield "regatta_trainingjob_accelerator_seconds_total", held, ledger[state] * accelerators, at
+            if part.attempt > 1:
+                counted = {**labels, "cause": job.cause}
+                yield "regatta_trainingjob_failures_total", counted, part.attempt - 1, at
+        for state, share in part.mix.items():
+            ledger[state] = ledger.get(state, 0.0) + share * FAST
 
 
 def _aggregates() -> Iterator[Sample]:
@@ -235,10 +235,7 @@ def _aggregates() -> Iterator[Sample]:
                 held[job.namespace] = held.get(job.namespace, 0.0) + (many if phase in ("Running", "Starting") else 0)
                 before = life.get(at - SLOW)
                 if before is not None and before.attempt < part.attempt:
-                    cause = {"tune": "user_error", "resnet50": "oom_killed", "llm-7b": "node_lost"}.get(
-                        job.name, "other"
-                    )
-                    counted = (job.namespace, job.framework, cause)
+                    counted = (job.namespace, job.framework, job.cause)
                     restarts[counted] = restarts.get(counted, 0.0) + 1
             elif at - SLOW in life:
                 counted = (job.namespace, job.framework, "Failed" if job.name == "tune" else "Succeeded")
@@ -253,14 +250,14 @@ def _aggregates() -> Iterator[Sample]:
                 )
             for name, amounts in (("requested", asked), ("allocated", held)):
                 for namespace, many in amounts.items():
-                    kind = {**replica, "namespace": namespace, "resource": "nvidia.com/gpu"}
+                    kind = {**replica, "namespace": namespace, "resource": RESOURCE}
                     yield f"regatta_accelerators_{name}", kind, many, at
-            yield "regatta_resource_hourly_price", {**replica, "resource": "nvidia.com/gpu", "currency": "USD"}, 2.5, at
+            yield "regatta_resource_hourly_price", {**replica, "resource": RESOURCE, "currency": "USD"}, 2.5, at
         for job in JOBS:
             for cause in ("oom_killed", "node_lost", "user_error"):
                 counted = (job.namespace, job.framework, cause)
                 labels = {**OPERATOR[0], "namespace": job.namespace, "framework": job.framework, "cause": cause}
-                if counted in restarts or job.name in ("tune", "resnet50", "llm-7b"):
+                if cause == job.cause:
                     yield "regatta_trainingjob_restarts_total", labels, restarts.get(counted, 0.0), at
             for outcome in ("Succeeded", "Failed"):
                 counted = (job.namespace, job.framework, outcome)

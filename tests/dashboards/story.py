@@ -48,6 +48,8 @@ class Job:
     memory: float = 0.6
     """Of what it asks for."""
     cpus: float = 0.7
+    cause: str = ""
+    """Of its failures."""
 
     @property
     def ranks(self) -> int:
@@ -122,6 +124,7 @@ RESNET: Final = Job(
     step_seconds=0.21,
     preprocessing=True,
     memory=0.83,
+    cause="oom_killed",
     parts=(
         waits(240, "queued", phase="Queued"),
         *begins(45),
@@ -147,6 +150,7 @@ JOBS: Final = (
         batch=8,
         step_seconds=1.9,
         memory=0.71,
+        cause="node_lost",
         cpus=0.35,
         parts=(
             *begins(120),
@@ -188,6 +192,7 @@ JOBS: Final = (
         gpus=2,
         batch=24,
         step_seconds=0.3,
+        cause="user_error",
         parts=(
             waits(3600, "queued", phase="Queued"),
             *(

@@ -68,12 +68,8 @@ def test_variables_offer_what_there_is(prometheus: str, name: str) -> None:
 
 
 def test_the_ledger_adds_up_to_the_story(prometheus: str) -> None:
-    told, true = value(prometheus, "job", "In the whole time range"), truth()
-
-    # The operator is scraped once a minute: what lasted less is known as well as that.
-    for state in ("step", "data_wait", "rework", "checkpoint_save", "init"):
-        assert told[state] == pytest.approx(true[state], rel=0.05, abs=60), state
-    assert sum(told.values()) == pytest.approx(sum(true.values()) - true["queued"], rel=0.03)
+    # The operator is scraped once a minute.
+    assert value(prometheus, "job", "In the whole time range") == pytest.approx(truth(), abs=60)
 
 
 def test_goodput_is_what_the_story_says(prometheus: str) -> None:
@@ -82,7 +78,7 @@ def test_goodput_is_what_the_story_says(prometheus: str) -> None:
 
     (told,) = value(prometheus, "job", "Goodput").values()
 
-    assert told == pytest.approx(true["step"] / held, abs=0.02)
+    assert told == pytest.approx(true["step"] / held, abs=0.005)
 
 
 def test_the_fleets_accelerator_hours_are_those_of_all_jobs(prometheus: str) -> None:
@@ -96,7 +92,20 @@ def test_the_fleets_accelerator_hours_are_those_of_all_jobs(prometheus: str) -> 
 
     assert told["step"] == pytest.approx(hours["step"], rel=0.03)
     assert told["data_wait"] == pytest.approx(hours["data_wait"], rel=0.05)
-    assert told["gang_wait"] == pytest.approx(hours["gang_wait"], rel=0.15)
+    # A rate does not see what a counter has when it is seen first: short states are told a little low.
+    assert told["gang_wait"] == pytest.approx(hours["gang_wait"], rel=0.3)
+
+
+def test_only_what_is_held_costs(prometheus: str) -> None:
+    holding = [job for job in JOBS if dict(job.during(15)).get(END, job.parts[0]).phase == "Running"]
+
+    (told,) = value(prometheus, "fleet", "Cost").values()
+
+    assert told == pytest.approx(2.5 * sum(job.pods * job.gpus for job in holding))
+
+
+def test_a_jobs_failures_are_told_by_cause(prometheus: str) -> None:
+    assert value(prometheus, "job", "Failures by cause") == {"oom_killed": 1.0}
 
 
 def test_two_replicas_of_the_operator_do_not_count_a_job_twice(prometheus: str) -> None:
