@@ -5,12 +5,14 @@ Everything a verb shows comes from a pure function beside this file; here it mee
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,6 +20,7 @@ from rich.text import Text
 
 import regatta
 from regatta.cli.cluster import Cluster, Connection
+from regatta.cli.spending import Order
 from regatta.cli.text import columns, one_line
 from regatta.errors import RegattaError, UsageError
 
@@ -127,6 +130,37 @@ def get(
         return
     for line in job_table(jobs, namespaces=all_namespaces, now=datetime.now(UTC)):
         _console().print(Text(line), soft_wrap=True)
+
+
+@command.command()
+def top(
+    all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")] = False,
+    sort: Annotated[Order, typer.Option("--sort", help="By what; the worst comes first.")] = Order.GOODPUT,
+    everything: Annotated[bool, typer.Option("--all", help="Jobs that have ended, too.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print once; so it is where nobody watches.")] = False,
+    interval: Annotated[int, typer.Option("--interval", min=1, max=3600, metavar="SECONDS")] = 5,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show jobs by how well they use what they hold, refreshing. From their statuses: no Prometheus is needed."""
+    from regatta.cli.top import keep_showing, top_lines
+
+    cluster = Connection(kubeconfig=kubeconfig, context=context, namespace=namespace).open()
+    console = _console()
+
+    def jobs() -> list[dict[str, Any]]:
+        return cluster.jobs(everywhere=all_namespaces)
+
+    def lines(found: Sequence[Mapping[str, Any]], width: int, height: int | None) -> list[str]:
+        return top_lines(found, namespaces=all_namespaces, order=sort, ended=everything, width=width, height=height)
+
+    if once or not console.is_terminal:
+        for line in lines(jobs(), _style(console).width, None):
+            console.print(Text(line), soft_wrap=True)
+        return
+    with contextlib.suppress(KeyboardInterrupt):
+        keep_showing(jobs, lines, console=console, seconds=interval, now=lambda: datetime.now(UTC))
 
 
 @command.command()
