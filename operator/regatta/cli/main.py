@@ -249,6 +249,46 @@ def logs(
         _console(stderr=True).print(Text(hint), soft_wrap=True)
 
 
+@command.command()
+def report(
+    name: JobName,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Else NAME-report.html; - is standard output.")
+    ] = None,
+    prometheus: Annotated[
+        str | None, typer.Option("--prometheus", metavar="URL", help="Adds curves; knows jobs that are gone.")
+    ] = None,
+    since: Annotated[
+        str, typer.Option("--since", metavar="SPAN", help="How far to look back for a job that is gone: 90m, 24h, 7d.")
+    ] = "24h",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Write one page about a job: where its time went, its course over time, its failures."""
+    from regatta.cli.report.made import made_story, past
+    from regatta.cli.report.page import page
+    from regatta.cli.report.prometheus import Prometheus
+
+    story = made_story(
+        name,
+        open_cluster=Connection(kubeconfig=kubeconfig, context=context, namespace=namespace).open,
+        namespace=namespace,
+        prometheus=None if prometheus is None else Prometheus(prometheus),
+        since=past(since),
+    )
+    text = page(story)
+    if output == "-":
+        sys.stdout.write(text)
+        return
+    file = Path(output or f"{name}-report.html")
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror or error}") from error
+    _console().print(Text(one_line(f"wrote {file}")), soft_wrap=True)
+
+
 feed = typer.Typer(
     name="feed",
     help="Run a preprocessing pipeline on this machine, as the sidecar does in a job.",
