@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed-$(shell { pwd; cat $(PINS); } | cksum | tr ' ' -
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv check test bench bench-feed scale demo images dashboards cluster-up cluster-down cluster-status pins clean
+.PHONY: help venv check test bench bench-feed scale demo images cluster-up cluster-down cluster-status pins clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -84,8 +84,10 @@ cluster-down: venv  ## end the cluster and remove every trace of it
 cluster-status: venv  ## show what runs, and how to reach it
 	@$(CLUSTER) status
 
-dashboards: venv  ## write the Grafana dashboards of the chart anew
+.PHONY: dashboards
+dashboards: venv  ## write the chart's Grafana dashboards anew, and the pictures of docs/dashboards.md
 	$(BIN)/python -m charts.dashboards
+	$(BIN)/python -m tests.dashboards.pictures
 
 pins: venv  ## pin the newest versions of everything that is installed
 	$(BIN)/python tests/pins.py

@@ -236,7 +236,7 @@ def fleet() -> Any:
             ),
             unit="short",
             width=8,
-            colours=PHASES,
+            colours={"succeeded": "green", "failed": "red"},
             decimals=0,
         ),
         row("Use and money"),

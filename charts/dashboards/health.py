@@ -79,6 +79,7 @@ def health() -> Any:
             [query(f"sum by (result) ({_rate(f'{reconciles}_count')})", "{{result}}")],
             unit="ops",
             width=8,
+            calcs=("mean",),
             colours={
                 "ok": "green",
                 "gone": "#8e8e8e",
@@ -97,6 +98,7 @@ def health() -> Any:
             ],
             unit="s",
             width=8,
+            calcs=("mean",),
             colours={"half": "blue", "99 of 100": "orange"},
         ),
         lines(
@@ -109,6 +111,7 @@ def health() -> Any:
             ],
             unit="s",
             width=8,
+            calcs=("mean",),
             colours={"half": "blue", "99 of 100": "orange"},
         ),
         row("The API server"),
@@ -118,6 +121,7 @@ def health() -> Any:
             [query(f"sum by (verb) ({_rate(f'{requests}_count')})", "{{verb}}")],
             unit="reqps",
             width=8,
+            calcs=("mean",),
         ),
         lines(
             "Time of a request, 99 of 100",
@@ -125,6 +129,7 @@ def health() -> Any:
             [query(quantile(0.99, of_operator(f"{requests}_bucket", 'verb!="watch"'), "verb"), "{{verb}}")],
             unit="s",
             width=8,
+            calcs=("mean",),
         ),
         lines(
             "Watches taken up again",
@@ -132,6 +137,7 @@ def health() -> Any:
             [query(f"sum by (resource, reason) ({_rate('regatta_watch_restarts_total')})", "{{resource}} {{reason}}")],
             unit="ops",
             width=8,
+            calcs=("mean",),
         ),
         row("The process"),
         lines(
@@ -148,6 +154,7 @@ def health() -> Any:
             [query(quantile(0.99, of_operator("regatta_event_loop_lag_seconds_bucket"), "instance"), "{{instance}}")],
             unit="s",
             width=8,
+            calcs=("mean",),
         ),
         lines(
             "Memory",

@@ -238,7 +238,7 @@ def _aggregates() -> Iterator[Sample]:
                     counted = (job.namespace, job.framework, job.cause)
                     restarts[counted] = restarts.get(counted, 0.0) + 1
             elif at - SLOW in life:
-                counted = (job.namespace, job.framework, "Failed" if job.name == "tune" else "Succeeded")
+                counted = (job.namespace, job.framework, "failed" if job.name == "tune" else "succeeded")
                 finished[counted] = finished.get(counted, 0.0) + 1
         for replica in OPERATOR:
             for (namespace, framework, phase), many in jobs.items():
@@ -259,7 +259,7 @@ def _aggregates() -> Iterator[Sample]:
                 labels = {**OPERATOR[0], "namespace": job.namespace, "framework": job.framework, "cause": cause}
                 if cause == job.cause:
                     yield "regatta_trainingjob_restarts_total", labels, restarts.get(counted, 0.0), at
-            for outcome in ("Succeeded", "Failed"):
+            for outcome in ("succeeded", "failed"):
                 counted = (job.namespace, job.framework, outcome)
                 labels = {**OPERATOR[0], "namespace": job.namespace, "framework": job.framework, "outcome": outcome}
                 yield "regatta_trainingjobs_finished_total", labels, 40 + finished.get(counted, 0.0), at
