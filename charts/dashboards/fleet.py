@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from charts.dashboards.panels import Query, Variable, bars, board, lines, number, query, row, stacked, table_of
-from charts.dashboards.queries import CAUSES, CLUSTER, PHASES, STATES, chosen, last, quantile
+from charts.dashboards.queries import CAUSES, CLUSTER, LEDGER, PHASES, STATES, chosen, grown, last, quantile
 
 __all__ = ["fleet"]
 
@@ -18,6 +18,7 @@ GOODPUT: Final = "namespace_trainingjob:regatta_goodput:ratio_rate5m"
 STALL: Final = "namespace_trainingjob:regatta_data_stall:ratio_rate5m"
 BUSY: Final = "namespace_trainingjob:regatta_gpu_busy:ratio_rate5m"
 COST: Final = "namespace_trainingjob:regatta_cost:hourly"
+HOLDING: Final = 'phase=~"Starting|Running|Restarting"'
 KEY: Final = "namespace, trainingjob"
 TO_JOB: Final = (
     "/d/regatta-job?var-datasource=${datasource}&var-cluster=${cluster}"
@@ -29,6 +30,10 @@ GOOD: Final = ((None, "red"), (0.5, "orange"), (0.8, "green"))
 def _over_range(expr: str) -> str:
     """Sum of the values of each minute; divided by 60 it is hours of what the value counts."""
     return f"sum_over_time({expr}[$__range:1m])"
+
+
+def _pace(matcher: str) -> str:
+    return f"rate({chosen(LEDGER, matcher)}[$__rate_interval])"
 
 
 def fleet() -> Any:
@@ -46,17 +51,23 @@ def fleet() -> Any:
     allocated = last(chosen("regatta_accelerators_allocated"), "cluster", "namespace", "resource")
     requested = last(chosen("regatta_accelerators_requested"), "cluster", "namespace", "resource")
 
+    holders = f"max by ({KEY}) ({chosen('regatta_trainingjob_phase', HOLDING)})"
+
     def of_holders(metric: str) -> Query:
         """A column of the table, of the jobs alone that hold something."""
-        holders = f"sum by ({KEY}) ({held}) > 0"
         return query(f"max by ({KEY}) ({chosen(metric)}) and on ({KEY}) ({holders})", instant=True)
 
     panels = [
         number(
             "Goodput",
             "Share of the accelerators' time in which training steps were done, over the whole time range. "
-            "Everything that is held counts: waiting for data, checkpoints, restarts, and steps done twice.",
-            query(f"sum({_over_range(stepping)}) / sum({_over_range(held)})", instant=True),
+            "Everything that is held counts: waiting for data, checkpoints, restarts, and steps done twice. Where "
+            "nobody holds accelerators it is the mean of all jobs.",
+            query(
+                f"sum({_over_range(stepping)}) / sum({_over_range(held)})"
+                f" or avg(avg_over_time({chosen(GOODPUT)}[$__range]))",
+                instant=True,
+            ),
             unit="percentunit",
             decimals=1,
             steps=GOOD,
@@ -64,7 +75,7 @@ def fleet() -> Any:
         number(
             "Goodput now",
             "The same over the last five minutes.",
-            query(f"sum({stepping}) / sum({held})"),
+            query(f"sum({stepping}) / sum({held}) or avg({chosen(GOODPUT)})"),
             unit="percentunit",
             decimals=1,
             steps=GOOD,
@@ -127,11 +138,11 @@ def fleet() -> Any:
         row("Jobs"),
         table_of(
             "Jobs, by what they waste",
-            "Jobs that hold accelerators now. Waste: how many of them do not train. Goodput, data wait and busy GPUs "
-            "are of the last five minutes; cost is per hour, where prices are given.",
+            "Jobs that hold nodes now. Waste: how many of their accelerators do not train. Goodput, data wait and busy "
+            "GPUs are of the last five minutes; cost is per hour, where prices are given.",
             {
-                "Accelerators": (query(f"sum by ({KEY}) ({held}) > 0", instant=True), "short"),
-                "Waste": (query(f"sum by ({KEY}) ({wasted})", instant=True), "short"),
+                "Accelerators": (query(f"sum by ({KEY}) ({held}) or {holders} * 0", instant=True), "short"),
+                "Waste": (query(f"sum by ({KEY}) ({wasted}) and on ({KEY}) ({holders})", instant=True), "short"),
                 "Goodput": (of_holders(GOODPUT), "percentunit"),
                 "Data wait": (of_holders(STALL), "percentunit"),
                 "GPUs busy": (of_holders(BUSY), "percentunit"),
@@ -144,6 +155,36 @@ def fleet() -> Any:
             order="Waste",
             gauges={"Goodput": "green", "Data wait": "orange", "GPUs busy": "blue"},
             link=("Job", TO_JOB),
+        ),
+        row("All jobs, with and without accelerators"),
+        stacked(
+            "Jobs by what they do",
+            "Each job counts as one, whatever it holds: the height is the number of jobs. From the ledgers of the "
+            "jobs' statuses.",
+            [
+                query(f"sum by (state) ({last(_pace(matcher), 'cluster', KEY, 'state')})", "{{state}}", slow=True)
+                for matcher in ('state="step"', 'state!="step"')
+            ],
+            unit="short",
+            width=16,
+            height=9,
+            colours=STATES,
+            calcs=("mean",),
+        ),
+        bars(
+            "Job-hours by state",
+            "The same, added up over the time range.",
+            query(
+                f"sort_desc(sum by (state) ({grown(chosen(LEDGER), 'cluster', KEY, 'state')}) / 3600 > 0)",
+                "{{state}}",
+                instant=True,
+                slow=True,
+            ),
+            unit="suffix: h",
+            width=8,
+            height=9,
+            colours=STATES,
+            decimals=1,
         ),
         row("Queue"),
         stacked(

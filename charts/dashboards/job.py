@@ -3,7 +3,19 @@
 from typing import Any, Final
 
 from charts.dashboards.panels import Variable, bars, board, lines, number, query, row, stacked, word
-from charts.dashboards.queries import CAUSES, CLUSTER, FEED, PHASES, STATES, last, of_job, pods_of_job, quantile
+from charts.dashboards.queries import (
+    CAUSES,
+    CLUSTER,
+    FEED,
+    LEDGER,
+    PHASES,
+    STATES,
+    grown,
+    last,
+    of_job,
+    pods_of_job,
+    quantile,
+)
 
 __all__ = ["job"]
 
@@ -17,7 +29,6 @@ NAME: Final = Variable(
     title="Job",
     values='label_values(regatta_trainingjob_info{cluster=~"$cluster", namespace="$namespace"}, trainingjob)',
 )
-LEDGER: Final = "regatta_trainingjob_time_seconds_total"
 HELD: Final = 'state!="queued"'
 TIME: Final = "regatta_runtime_time_seconds_total"
 RANK_0: Final = 'rank="0"'
@@ -38,14 +49,8 @@ def _pace(*matchers: str) -> str:
 
 
 def _spent(*matchers: str) -> str:
-    """Seconds of the time range by state, exactly.
-
-    They come from the status and begin at no zero: an increase would miss what a state has when it is seen first.
-    """
-    series = of_job(LEDGER, *matchers)
-    then = last(f"last_over_time({series}[$__range])", "state")
-    before = last(f"{series} offset $__range", "state")
-    return f"clamp_min({then} - ({before} or {then} * 0), 0)"
+    """Seconds of the time range by state."""
+    return grown(of_job(LEDGER, *matchers), "state")
 
 
 def _share_of(part: str, window: str, *, function: str = "increase") -> str:

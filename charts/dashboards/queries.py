@@ -9,9 +9,11 @@ __all__ = [
     "CLUSTER",
     "FEED",
     "JOB",
+    "LEDGER",
     "PHASES",
     "STATES",
     "chosen",
+    "grown",
     "last",
     "of_job",
     "of_operator",
@@ -19,6 +21,7 @@ __all__ = [
     "quantile",
 ]
 
+LEDGER: Final = "regatta_trainingjob_time_seconds_total"
 JOB: Final = "cluster, namespace, trainingjob"
 
 STATES: Final = {
@@ -99,6 +102,16 @@ def pods_of_job(expr: str) -> str:
 def last(expr: str, *labels: str) -> str:
     """One value where several replicas, or pods before and after a restart, tell the same."""
     return f"max by ({', '.join(labels) or JOB}) ({expr})"
+
+
+def grown(series: str, *labels: str) -> str:
+    """By how much what the status counts has grown in the time range, exactly.
+
+    It begins at no zero: an increase would miss what a series has when it is seen first.
+    """
+    then = last(f"last_over_time({series}[$__range])", *labels)
+    before = last(f"{series} offset $__range", *labels)
+    return f"clamp_min({then} - ({before} or {then} * 0), 0)"
 
 
 def quantile(part: float, histogram: str, *labels: str, window: str = "$__rate_interval") -> str:

@@ -96,6 +96,22 @@ def test_the_fleets_accelerator_hours_are_those_of_all_jobs(prometheus: str) -> 
     assert told["gang_wait"] == pytest.approx(hours["gang_wait"], rel=0.3)
 
 
+def test_jobs_without_accelerators_are_in_the_fleets_table_and_in_its_job_hours(prometheus: str) -> None:
+    (panel,) = [panel for panel in panels(dashboard("fleet")) if panel["title"] == "Jobs, by what they waste"]
+    chosen = choices(prometheus, dashboard("fleet"), given={}, span=SPAN)
+    then = Span(start=START, end=START + 5400)
+    held = {
+        each["metric"]["trainingjob"]: each["value"][1]
+        for each in answers(prometheus, panel, chosen=chosen, span=then)["A"]
+    }
+    hours = sum(15 / 3600 * share for job in JOBS for _, part in job.during(15) for share in part.mix.values())
+
+    assert held["digits"] == "0"
+    assert float(held["resnet50"]) == pytest.approx(8, rel=0.05)
+    assert "pretrain" not in held
+    assert sum(value(prometheus, "fleet", "Job-hours by state").values()) == pytest.approx(hours, rel=0.02)
+
+
 def test_only_what_is_held_costs(prometheus: str) -> None:
     holding = [job for job in JOBS if dict(job.during(15)).get(END, job.parts[0]).phase == "Running"]
 
