@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["FREE", "STATES", "Order", "Spending", "amounts", "spending"]
+__all__ = ["FREE", "STATES", "Order", "Spending", "accelerators", "amounts", "spending"]
 
 FREE: Final = frozenset({"queued", "restart_backoff"})
 """States in which a job holds nothing."""
@@ -74,14 +74,18 @@ def spending(job: Mapping[str, Any]) -> Spending | None:
     ledger = amounts((job.get("status") or {}).get("ledger"))
     if not ledger:
         return None
-    spec = job.get("spec") or {}
-    workers = _count(spec.get("workers"), default=1)
     return Spending(
-        accelerators=workers * _count(spec.get("gpusPerWorker"), default=0),
-        workers=workers,
+        accelerators=accelerators(job),
+        workers=_count((job.get("spec") or {}).get("workers"), default=1),
         held_seconds=sum(seconds for state, seconds in ledger.items() if state not in FREE),
         step_seconds=ledger.get("step", 0.0),
     )
+
+
+def accelerators(job: Mapping[str, Any]) -> int:
+    """How many accelerators a job asks for, of all workers together."""
+    spec = job.get("spec") or {}
+    return _count(spec.get("workers"), default=1) * _count(spec.get("gpusPerWorker"), default=0)
 
 
 def amounts(raw: object) -> dict[str, float]:

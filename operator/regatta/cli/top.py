@@ -14,7 +14,7 @@ from rich.text import Text
 
 from regatta.api.status import Phase, TrainingJobStatus
 from regatta.cli.errors import ClusterError
-from regatta.cli.spending import Order, Spending, spending
+from regatta.cli.spending import Order, Spending, accelerators, spending
 from regatta.cli.text import columns, one_line
 
 __all__ = ["keep_showing", "top_lines"]
@@ -29,6 +29,7 @@ class _Row:
     namespace: str
     name: str
     status: TrainingJobStatus
+    accelerators: int
     spent: Spending | None
 
     def measured(self, key: str) -> float | None:
@@ -52,6 +53,7 @@ def top_lines(
             namespace=one_line(job["metadata"].get("namespace", "")),
             name=one_line(job["metadata"]["name"]),
             status=TrainingJobStatus.from_api(job.get("status")),
+            accelerators=accelerators(job),
             spent=spending(job),
         )
         for job in jobs
@@ -126,7 +128,7 @@ def _table(rows: Sequence[_Row], *, namespaces: bool, width: int) -> list[str]:
     cells = [
         (
             str(row.status.phase or ""),
-            str(row.spent.accelerators) if row.spent is not None and row.spent.accelerators else "-",
+            str(row.accelerators or "-"),
             _percent(row.measured("goodput")),
             _percent(row.measured("dataStallFraction")),
             _percent(row.measured("gpuUtilization")),

@@ -72,6 +72,12 @@ def test_waste_is_what_was_held_and_did_not_train() -> None:
     assert line.split() == ["mine", "Running", "8", "66.0%", "-", "-", "8.0", "GPU-h"]
 
 
+def test_what_a_job_asks_for_is_shown_before_anything_is_booked() -> None:
+    (line,) = show(training("new", gpus=4, phase="Queued"))[-1:]
+
+    assert line.split() == ["new", "Queued", "8", "-", "-", "-", "-"]
+
+
 def test_a_job_without_accelerators_wastes_its_workers() -> None:
     spent = spending(training("mine", ledger={"step": HOUR, "data_wait": HOUR}))
 
