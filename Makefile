@@ -44,6 +44,7 @@ check: venv  ## run the fast checks: lint, types, contracts, generated files, ch
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m regatta.api.crd --check
+	$(BIN)/python -m charts.dashboards --check
 	$(CLUSTER) helm lint --strict charts/regatta
 
 ifdef K
@@ -85,6 +86,11 @@ cluster-down: venv  ## end the cluster and remove every trace of it
 
 cluster-status: venv  ## show what runs, and how to reach it
 	@$(CLUSTER) status
+
+.PHONY: dashboards
+dashboards: venv  ## write the chart's Grafana dashboards anew, and the pictures of docs/dashboards.md
+	$(BIN)/python -m charts.dashboards
+	$(BIN)/python -m tests.dashboards.pictures
 
 pins: venv  ## pin the newest versions of everything that is installed
 	$(BIN)/python tests/pins.py

@@ -124,7 +124,24 @@ def test_a_list_shows_what_kubectl_shows(playground: Playground, command: Comman
     assert [playground.namespace, "listed"] in everywhere
 
 
-@pytest.mark.parametrize("verb", ["get", "status", "explain", "watch", "logs"])
+def test_top_and_report_tell_of_a_job_from_its_status_alone(playground: Playground, command: Command) -> None:
+    name = playground.apply(job("told").workers(2).command("python3", "-c", "pass"))
+    playground.wait_phase(name, "Succeeded", timeout=60)
+
+    top = command.run("top", "--once")
+    assert top.returncode == 0, top
+    assert "1 Succeeded" in top.stdout.splitlines()[0]
+    assert "nothing runs or waits" in top.stdout
+    (row,) = [line for line in command.run("top", "--all").stdout.splitlines() if line.startswith("told ")]
+    assert row.split()[1] == "Succeeded"
+
+    page = command.run("report", name, "--output", "-")
+    assert page.returncode == 0, page
+    for words in ("<h1>told</h1>", "Succeeded", "2 workers, without GPUs", "from the job&#x27;s status"):
+        assert words in page.stdout
+
+
+@pytest.mark.parametrize("verb", ["get", "status", "explain", "watch", "logs", "report"])
 def test_a_job_that_does_not_exist_is_one_line_and_1(command: Command, verb: str) -> None:
     result = command.run(verb, "nobody")
 

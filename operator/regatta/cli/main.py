@@ -5,12 +5,14 @@ Everything a verb shows comes from a pure function beside this file; here it mee
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,6 +20,7 @@ from rich.text import Text
 
 import regatta
 from regatta.cli.cluster import Cluster, Connection
+from regatta.cli.spending import Order
 from regatta.cli.text import columns, one_line
 from regatta.errors import RegattaError, UsageError
 
@@ -130,6 +133,37 @@ def get(
 
 
 @command.command()
+def top(
+    all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")] = False,
+    sort: Annotated[Order, typer.Option("--sort", help="By what; the worst comes first.")] = Order.GOODPUT,
+    everything: Annotated[bool, typer.Option("--all", help="Jobs that have ended, too.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print once; so it is where nobody watches.")] = False,
+    interval: Annotated[int, typer.Option("--interval", min=1, max=3600, metavar="SECONDS")] = 5,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show jobs by how well they use what they hold, refreshing. From their statuses: no Prometheus is needed."""
+    from regatta.cli.top import keep_showing, top_lines
+
+    cluster = Connection(kubeconfig=kubeconfig, context=context, namespace=namespace).open()
+    console = _console()
+
+    def jobs() -> list[dict[str, Any]]:
+        return cluster.jobs(everywhere=all_namespaces)
+
+    def lines(found: Sequence[Mapping[str, Any]], width: int, height: int | None) -> list[str]:
+        return top_lines(found, namespaces=all_namespaces, order=sort, ended=everything, width=width, height=height)
+
+    if once or not console.is_terminal:
+        for line in lines(jobs(), _style(console).width, None):
+            console.print(Text(line), soft_wrap=True)
+        return
+    with contextlib.suppress(KeyboardInterrupt):
+        keep_showing(jobs, lines, console=console, seconds=interval, now=lambda: datetime.now(UTC))
+
+
+@command.command()
 def status(
     name: JobName,
     everything: Annotated[bool, typer.Option("--all", help="Show every worker.")] = False,
@@ -213,6 +247,46 @@ def logs(
     if not any(each.has_log for each in found):
         hint = "no worker has started so far; --follow waits for them, `regatta explain` says what hinders them"
         _console(stderr=True).print(Text(hint), soft_wrap=True)
+
+
+@command.command()
+def report(
+    name: JobName,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Else NAME-report.html; - is standard output.")
+    ] = None,
+    prometheus: Annotated[
+        str | None, typer.Option("--prometheus", metavar="URL", help="Adds curves; knows jobs that are gone.")
+    ] = None,
+    since: Annotated[
+        str, typer.Option("--since", metavar="SPAN", help="How far to look back for a job that is gone: 90m, 24h, 7d.")
+    ] = "24h",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Write one page about a job: where its time went, its course over time, its failures."""
+    from regatta.cli.report.made import made_story, past
+    from regatta.cli.report.page import page
+    from regatta.cli.report.prometheus import Prometheus
+
+    story = made_story(
+        name,
+        open_cluster=Connection(kubeconfig=kubeconfig, context=context, namespace=namespace).open,
+        namespace=namespace,
+        prometheus=None if prometheus is None else Prometheus(prometheus),
+        since=past(since),
+    )
+    text = page(story)
+    if output == "-":
+        sys.stdout.write(text)
+        return
+    file = Path(output or f"{name}-report.html")
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror or error}") from error
+    _console().print(Text(one_line(f"wrote {file}")), soft_wrap=True)
 
 
 feed = typer.Typer(

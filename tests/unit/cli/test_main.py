@@ -59,6 +59,13 @@ def test_render_of_a_bad_job_names_file_line_and_field(tmp_path: Path) -> None:
         (("render", "-", "--worker", "2"), JOB, "workers 0 to 1"),
         (("get", "--nonsense"), "", "No such option"),
         (("explain", "x", "-o", "yaml"), "", "'yaml' is not one of"),
+        (("report",), "", "Missing argument"),
+        (("report", "Mine"), "", "Mine is no name of a job"),
+        (("report", "mine", "--prometheus", "localhost"), "", "such as http://localhost:9090"),
+        (("report", "mine", "--since", "long"), "", "90m, 24h or 7d"),
+        (("top", "--sort", "age"), "", "'age' is not one of"),
+        (("top", "--interval", "0"), "", "greater than or equal to 1"),
+        (("top", "--interval", "nan"), "", "a valid integer"),
         (("sail",), "", "No such command"),
     ],
     ids=str,
@@ -72,7 +79,18 @@ def test_a_wrong_call_exits_with_2_and_says_why(arguments: tuple[str, ...], stdi
 
 
 @pytest.mark.parametrize(
-    "verb", [("get",), ("status", "x"), ("explain", "x"), ("watch", "x"), ("logs", "x"), ("version",)], ids=str
+    "verb",
+    [
+        ("get",),
+        ("status", "x"),
+        ("explain", "x"),
+        ("watch", "x"),
+        ("logs", "x"),
+        ("version",),
+        ("top",),
+        ("report", "x"),
+    ],
+    ids=str,
 )
 def test_without_a_cluster_every_verb_fails_in_one_line(verb: tuple[str, ...]) -> None:
     result = regatta(*verb, "--kubeconfig", "/nowhere/config")

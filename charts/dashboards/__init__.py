@@ -1,0 +1,1 @@
+"""Where the chart's Grafana dashboards come from: `python -m charts.dashboards` writes them as JSON."""
