@@ -31,6 +31,8 @@ __all__ = [
     "ToolError",
     "ensure_cluster",
     "ensure_images",
+    "helm3_path",
+    "helm_docs_path",
     "helm_path",
     "kill_node",
     "kubectl_path",
@@ -93,6 +95,16 @@ def kubectl_path() -> Path:
 def helm_path() -> Path:
     """Return helm, built when missing."""
     return build.program(Paths.default(), "helm")
+
+
+def helm3_path() -> Path:
+    """Return Helm 3, which many still install with, built when missing."""
+    return build.program(Paths.default(), "helm3")
+
+
+def helm_docs_path() -> Path:
+    """Return helm-docs, built when missing."""
+    return build.program(Paths.default(), "helm-docs")
 
 
 def kill_node(name: str, *, unplugged: bool = True) -> None:

@@ -75,6 +75,21 @@ PROGRAMS: Final = (
         hint="a minute",
     ),
     Program(
+        name="helm3",
+        module="helm3",
+        package="helm.sh/helm/v3/cmd/helm",
+        version="v3.22.0",
+        version_variables=("helm.sh/helm/v3/internal/version.version",),
+        hint="a minute",
+    ),
+    Program(
+        name="helm-docs",
+        module="helm-docs",
+        package="github.com/norwoodj/helm-docs/cmd/helm-docs",
+        version="v1.14.2",
+        hint="a quarter of a minute",
+    ),
+    Program(
         name="kwok",
         module="tools",
         package="sigs.k8s.io/kwok/cmd/kwok",
@@ -85,7 +100,7 @@ PROGRAMS: Final = (
 )
 
 CLUSTER: Final = ("kube", "etcd", "containerd", "containerd-shim-runc-v2", "ctr", "coredns")
-"""What a cluster of our own is made of; helm and kwok are built when somebody asks for them."""
+"""What a cluster of our own is made of; helm, helm-docs and kwok are built when somebody asks for them."""
 
 
 NAMES: Final = tuple(known.name for known in PROGRAMS)
