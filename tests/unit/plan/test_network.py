@@ -52,7 +52,8 @@ def test_the_operator_and_whoever_collects_metrics_reach_one_port() -> None:
         {"kubernetes.io/metadata.name": "regatta-system"},
         {"kubernetes.io/metadata.name": "monitoring"},
     ]
-    assert readers["from"][0]["podSelector"] == {"matchLabels": {"app.kubernetes.io/component": "operator"}}
+    (component,) = readers["from"][0]["podSelector"]["matchExpressions"]
+    assert component["values"] == ["operator", "test"]
 
 
 def test_closed_it_lets_out_only_to_the_crew_and_to_dns() -> None:

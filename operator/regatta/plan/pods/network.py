@@ -16,6 +16,7 @@ __all__ = ["API_VERSION", "KIND", "network_policy"]
 
 API_VERSION: Final = "networking.k8s.io/v1"
 KIND: Final = "NetworkPolicy"
+_COMPONENT: Final = "app.kubernetes.io/component"
 _NAMESPACE: Final = "kubernetes.io/metadata.name"
 """The label that the API server itself puts on every namespace."""
 
@@ -26,8 +27,10 @@ def network_policy(job: Job, fence: Fence) -> Create:
     ours = {"matchLabels": {names.LABEL_JOB: job.name, names.LABEL_MANAGED_BY: names.MANAGED_BY}}
     crew = [{"podSelector": ours}]
     measured = [{"protocol": "TCP", "port": RUNTIME_PORT}]
-    readers = [_pods(fence.operator_namespace, {"app.kubernetes.io/component": "operator"})]
-    readers += [_pods(namespace, {}) for namespace in fence.metrics_from]
+    # The operator, and the pod of `helm test`.
+    ours_there = {"matchExpressions": [{"key": _COMPONENT, "operator": "In", "values": ["operator", "test"]}]}
+    readers = [{"namespaceSelector": _named(fence.operator_namespace), "podSelector": ours_there}]
+    readers += [{"namespaceSelector": _named(namespace)} for namespace in fence.metrics_from]
     spec: dict[str, Any] = {
         "podSelector": ours,
         "policyTypes": ["Ingress"],
@@ -44,5 +47,5 @@ def network_policy(job: Job, fence: Fence) -> Create:
     )
 
 
-def _pods(namespace: str, labels: dict[str, str]) -> dict[str, Any]:
-    return {"namespaceSelector": {"matchLabels": {_NAMESPACE: namespace}}, "podSelector": {"matchLabels": labels}}
+def _named(namespace: str) -> dict[str, Any]:
+    return {"matchLabels": {_NAMESPACE: namespace}}
