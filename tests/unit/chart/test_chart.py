@@ -201,3 +201,99 @@ def test_wrong_values_are_refused_by_name(values: dict[str, Any], complaint: str
 
     assert done.returncode != 0
     assert complaint in done.stderr
+
+
+def test_an_older_kubernetes_is_refused() -> None:
+    done = helm("template", "regatta", str(CHART), "--kube-version", "1.32.9")
+
+    assert done.returncode != 0
+    assert "requires kubeVersion: >=1.33.0-0" in done.stderr
+
+
+def test_there_is_no_webhook_and_no_hook_but_helm_test(defaults: list[dict[str, Any]]) -> None:
+    hooks = {document["metadata"].get("annotations", {}).get("helm.sh/hook") for document in defaults}
+
+    assert hooks == {None, "test"}
+    assert [document["kind"] for document in defaults if "Webhook" in document["kind"]] == []
+
+
+def test_nothing_in_the_operators_pod_needs_a_shell(defaults: list[dict[str, Any]]) -> None:
+    [container] = only(defaults, "Deployment")["spec"]["template"]["spec"]["containers"]
+
+    assert "command" not in container
+    assert container["lifecycle"] == {"preStop": {"sleep": {"seconds": 1}}}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["port"] == "http"
+
+
+def test_a_replica_is_ready_when_its_caches_are_and_alive_while_its_watches_are(
+    defaults: list[dict[str, Any]],
+) -> None:
+    [container] = only(defaults, "Deployment")["spec"]["template"]["spec"]["containers"]
+
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+
+
+def test_replicas_are_spread_and_drained_one_by_one(defaults: list[dict[str, Any]]) -> None:
+    deployment = only(defaults, "Deployment")["spec"]
+    budget = only(defaults, "PodDisruptionBudget")["spec"]
+
+    spread = [each["topologyKey"] for each in deployment["template"]["spec"]["topologySpreadConstraints"]]
+    assert spread == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    assert budget["maxUnavailable"] == 1
+    assert budget["selector"] == deployment["selector"]
+    assert deployment["replicas"] == 2
+
+
+def test_the_account_hands_its_token_to_the_operator_alone(defaults: list[dict[str, Any]]) -> None:
+    assert only(defaults, "Deployment")["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
+    for account in (document for document in defaults if document["kind"] == "ServiceAccount"):
+        assert account["automountServiceAccountToken"] is False
+
+
+def test_the_pod_of_helm_test_meets_the_restricted_standard_and_may_little(defaults: list[dict[str, Any]]) -> None:
+    pod = only(defaults, "Pod", "regatta-test")["spec"]
+    [container] = pod["containers"]
+
+    assert container["image"] == "localhost/regatta/operator:0.1.0"
+    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert granted(only(defaults, "Role", "regatta-test")) == {
+        *(("regatta.dev/trainingjobs", verb) for verb in ("create", "get", "delete")),
+        ("pods", "list"),
+    }
+
+
+def test_the_operators_policy_lets_in_metrics_and_out_what_it_calls() -> None:
+    documents = rendered(**{"networkPolicy.operator.enabled": True, "networkPolicy.metricsFrom": ["watchtower"]})
+    policy = only(documents, "NetworkPolicy")["spec"]
+    labels = only(documents, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    test_labels = only(documents, "Pod", "regatta-test")["metadata"]["labels"]
+
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    assert not policy["podSelector"]["matchLabels"].items() <= test_labels.items()
+    tester, watchtower = policy["ingress"][0]["from"]
+    assert tester["podSelector"]["matchLabels"].items() <= test_labels.items()
+    assert watchtower == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "watchtower"}}}
+    ports = [port["port"] for rule in policy["egress"] for port in rule["ports"]]
+    assert ports == [443, 6443, 53, 53, 9464]
+
+
+@pytest.mark.parametrize(
+    ("values", "lines"),
+    [
+        pytest.param({}, ["rollout status deployment/regatta", "helm test regatta", "get tj -w"], id="as it comes"),
+        pytest.param({"test.enabled": False}, ["rollout", "logs deployment/regatta", "get tj -w"], id="without a test"),
+    ],
+)
+def test_notes_show_the_next_three_commands(values: dict[str, Any], lines: list[str], tmp_path: Path) -> None:
+    settings = [x for key, value in values.items() for x in ("--set-json", f"{key}={json.dumps(value)}")]
+    nowhere = ("--dry-run=client", "-n", "regatta-system", "--kubeconfig", str(tmp_path / "none"))
+    done = helm("install", "regatta", str(CHART), *nowhere, *settings)
+
+    notes = done.stdout.partition("NOTES:")[2]
+    steps = [line for line in notes.splitlines() if line.startswith(("1. ", "2. ", "3. "))]
+    assert len(steps) == 3, done.stderr
+    for words in lines:
+        assert words in notes
