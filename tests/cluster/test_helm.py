@@ -55,7 +55,7 @@ def cleared(
 ) -> Iterator[Installation]:
     """The session's release, which tests of this module may take away; put back afterwards."""
     yield installation
-    for name in json.loads(helm.run("list", "--all", "--output", "json")):
+    for name in json.loads(helm.run("list", "--output", "json")):
         if name["name"] != release.RELEASE:
             helm.run("uninstall", name["name"], *WAIT)
     release.install(cluster, images, {"leaderElection": LEASE})
@@ -145,7 +145,7 @@ def confined(cleared: Installation, images: Mapping[str, tool.Image], helm: Helm
     """An installation for one namespace alone, of images from a mirror, with every policy on; its namespace."""
     if external.chosen() is not None:
         pytest.skip("images of a user's own cluster are not ours to rename")
-    for found in json.loads(helm.run("list", "--all", "--output", "json")):
+    for found in json.loads(helm.run("list", "--output", "json")):
         helm.run("uninstall", found["name"], *WAIT)
     tool.rename_images(MIRROR, {name: image for name, image in images.items() if name != "base"})
     tag = images["operator"].reference.rpartition(":")[2]
@@ -257,7 +257,7 @@ def test_wrong_values_are_refused_at_install_with_words(
     with pytest.raises(HelmError, match=re.escape(complaint)):
         helm.run("install", "wrong", str(release.CHART), values=wrong)
 
-    assert "wrong" not in helm.run("list", "--all", "--short").split()
+    assert "wrong" not in helm.run("list", "--short").split()
 
 
 @pytest.mark.parametrize(

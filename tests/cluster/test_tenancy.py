@@ -119,7 +119,12 @@ def place(make_place: Callable[[str], Playground], neighbours: Playground) -> It
         "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": made.namespace}}},
     }
     made.api.create("validatingadmissionpolicybindings", {"metadata": {"name": POLICY}, "spec": binding})
-    probe = {"metadata": {"name": "probe"}, "spec": {"nodeName": "node1", "containers": [{"name": "c", "image": "x"}]}}
+    # Pod Security is asked before the policy, so the probe must please it.
+    humble = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
+    container = {"name": "c", "image": "localhost/none:1", "securityContext": humble}
+    pod_security = {"seccompProfile": {"type": "RuntimeDefault"}}
+    wanted = {"nodeName": "node1", "securityContext": pod_security, "containers": [container]}
+    probe = {"metadata": {"name": "probe"}, "spec": wanted}
 
     def in_force() -> bool:
         try:
