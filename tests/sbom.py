@@ -1,7 +1,7 @@
 """Write the software bill of materials of each image: `python tests/sbom.py DIRECTORY`, one CycloneDX file an image.
 
-It lists the Python packages that the image's own pins name, those of the image it stands on included, and Regatta
-itself. What the base image brings (Debian's packages and Python) is the publisher's to list; `--base` names it.
+It lists the Python packages that the image's own pins name for Linux and that Python, those of the image it stands on
+included, and Regatta itself. What the base image brings (Debian's packages and Python) is the publisher's to list.
 """
 
 import argparse
@@ -15,10 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 REPO: Final = Path(__file__).resolve().parents[1]
 IMAGES: Final = REPO / "runtime_images"
 PYTHON_BASE: Final = "docker.io/library/python:3.13-slim-bookworm"
-_PIN: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;]+)")
+PYTHON: Final = "3.13"
+"""That of the base image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,24 +59,33 @@ def version() -> str:
     return found[1]
 
 
-def pinned(list_: str) -> Iterator[tuple[str, str]]:
-    """Names and versions in one list of pins; raises ValueError at a line that pins nothing."""
+def pinned(list_: str, *, python: str = PYTHON) -> Iterator[tuple[str, str]]:
+    """Names and versions in one list of pins, as they count there; raises ValueError at a line that pins nothing."""
+    place = {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "sys_platform": "linux",
+        "platform_machine": "x86_64",
+        "implementation_name": "cpython",
+    }
     for line in (IMAGES / list_).read_text().splitlines():
         wanted = line.partition("#")[0].strip()
         if not wanted:
             continue
-        pin = _PIN.match(wanted)
-        if pin is None:
+        pin = Requirement(wanted)
+        version = re.fullmatch(r"==([^*]+)", str(pin.specifier))
+        if version is None:
             raise ValueError(f"{list_}: {wanted!r} is not pinned; run `make pins`")
-        yield re.sub(r"[-_.]+", "-", pin[1]).lower(), pin[2]
+        if pin.marker is None or pin.marker.evaluate(place):
+            yield canonicalize_name(pin.name), version[1]
 
 
-def packages(image: str) -> dict[str, str]:
+def packages(image: str, *, python: str = PYTHON) -> dict[str, str]:
     """Versions of the Python packages of an image by name; what is installed last wins."""
     materials = IMAGE_MATERIALS[image]
-    found = packages(materials.on) if materials.on else {}
+    found = packages(materials.on, python=python) if materials.on else {}
     for list_ in materials.pins:
-        found |= dict(pinned(list_))
+        found |= dict(pinned(list_, python=python))
     return {**found, **materials.also}
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests import sbom
 from tests.cluster.conftest import LEASE, namespace
 from tests.cluster.kit import Helm, HelmError, Installation, Playground, audit, job, release, wait_for
 from tests.cluster.tool import api as tool
@@ -303,6 +304,29 @@ def test_the_operators_namespace_enforces_the_restricted_standard(installation: 
 
     assert labels.items() >= release.RESTRICTED.items()
     assert len(installation.pods()) == 2
+
+
+INVENTORY: Final = """
+import importlib.metadata, json, os, sys
+installed = importlib.metadata.distributions()
+found = {each.name.lower().replace("_", "-").replace(".", "-"): each.version for each in installed}
+print("INVENTORY", json.dumps([sys.version_info[:2], found, os.getuid()]))
+"""
+
+
+def test_the_operators_image_holds_what_its_bill_of_materials_says(playground: Playground) -> None:
+    image = playground.installation.images["operator"]
+    asks = job("inventory").framework("Custom").image(image).command("/opt/regatta/bin/python", "-c", INVENTORY)
+    playground.apply(asks.set(podTemplate={"spec": {"securityContext": {"runAsNonRoot": True}}}))
+    playground.wait_phase("inventory", "Succeeded", timeout=120)
+    told = re.search(r"INVENTORY (.*)", playground.log("inventory-1-0"))
+    assert told is not None
+    python, found, user = json.loads(told[1])
+
+    tools = {"pip", "setuptools", "regatta-operator"}
+    bill = sbom.packages("operator", python=".".join(map(str, python)))
+    assert {name: version for name, version in found.items() if name not in tools} == bill
+    assert user == 65532
 
 
 VERBS: Final = ("get", "list", "watch", "create", "update", "patch", "delete")

@@ -78,8 +78,10 @@ def test_every_right_is_used_and_every_use_is_allowed(playground: Playground) ->
 
     wait_for("every right to be used", lambda: expected <= audit.used(), timeout=120, poll=1, explain=story)
 
-    assert audit.denied() == []
     assert audit.used() == expected
+    # An uninstall takes the roles away before the last replica has ended; as long as they are there, they suffice.
+    installed = min(pod["metadata"]["creationTimestamp"] for pod in playground.installation.pods())
+    assert audit.denied(since=installed) == set()
 
 
 def test_a_child_that_holds_its_jobs_deletion_needs_the_right_to_finalizers(

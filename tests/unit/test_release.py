@@ -39,6 +39,21 @@ def test_an_image_that_stands_on_another_has_its_packages_too() -> None:
     assert {"horovod", "tensorflow"} <= set(sbom.packages("horovod-tensorflow"))
 
 
+def test_a_package_counts_in_the_version_that_the_images_python_gets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (
+        "A_b==1 ; python_full_version < '3.12'",
+        "a-b==2 ; python_full_version >= '3.12'",
+        "w==1 ; os_name == 'nt'",
+    )
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    monkeypatch.setattr(sbom, "IMAGES", tmp_path)
+
+    assert list(sbom.pinned("list.txt")) == [("a-b", "2")]
+    assert list(sbom.pinned("list.txt", python="3.11")) == [("a-b", "1")]
+
+
 def test_a_list_that_pins_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "loose.txt").write_text("torch>=2\n")
     monkeypatch.setattr(sbom, "IMAGES", tmp_path)

@@ -20,13 +20,14 @@ def used(account: str = release.RELEASE) -> set[Right]:
     return {_right(entry) for entry in _entries(account)}
 
 
-def denied(account: str = release.RELEASE) -> list[Right]:
-    """What it asked for and was refused for want of a right."""
-    return [
+def denied(account: str = release.RELEASE, *, since: str = "") -> set[Right]:
+    """What it asked for and was refused for want of a right, since a moment as Kubernetes writes it."""
+    return {
         _right(entry)
         for entry in _entries(account)
         if entry.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid"
-    ]
+        and entry["stageTimestamp"].rstrip("Z") >= since.rstrip("Z")
+    }
 
 
 def _entries(account: str) -> Iterator[dict[str, Any]]:
