@@ -120,7 +120,9 @@ def test_jobs_train_on_through_upgrade_rollback_uninstall_and_reinstall_under_an
     assert crd_default(cleared) == "nvidia.com/gpu"
     running = Running.of(playground, "long")
 
-    helm.run("upgrade", release.RELEASE, str(release.CHART), "--force-conflicts", *WAIT, values=values)
+    with pytest.raises(HelmError, match="missing properties.*jobDefaults"):
+        helm.run("upgrade", release.RELEASE, str(release.CHART), "--reuse-values")  # knows nothing of newer defaults
+    helm.run("upgrade", release.RELEASE, str(release.CHART), "--reset-then-reuse-values", "--force-conflicts", *WAIT)
     assert crd_default(cleared) is None, "the CRD is upgraded with the release"
     running.beside("after-upgrade")
 
@@ -304,6 +306,23 @@ def test_the_operators_namespace_enforces_the_restricted_standard(installation: 
 
     assert labels.items() >= release.RESTRICTED.items()
     assert len(installation.pods()) == 2
+
+
+def test_every_default_image_trains_under_the_restricted_standard(playground: Playground) -> None:
+    """`playground` enforces it; what the frameworks do there is tested in their own files."""
+    frameworks = {"pytorch": {}, "tensorflow": {}, "keras": {"kerasBackend": "torch"}, "horovod": {}}
+    spelt = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "keras": "Keras", "horovod": "Horovod"}
+    finds = "import importlib.util as u, os; print('found', bool(u.find_spec('{}')), 'user', os.getuid())"
+    for name, more in frameworks.items():
+        module = "torch" if name == "pytorch" else name
+        each = job(name).framework(spelt[name]).set(**more).command("python3", "-c", finds.format(module))
+        playground.apply(each)
+
+    for name in frameworks:
+        playground.wait_phase(name, "Succeeded", timeout=180)
+        assert "found True user 1000" in playground.log(f"{name}-1-0")
+    labels = playground.api.get("namespaces", playground.namespace)["metadata"]["labels"]
+    assert labels.items() >= release.RESTRICTED.items()
 
 
 INVENTORY: Final = """
