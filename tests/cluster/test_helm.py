@@ -120,7 +120,7 @@ def test_jobs_train_on_through_upgrade_rollback_uninstall_and_reinstall_under_an
     assert crd_default(cleared) == "nvidia.com/gpu"
     running = Running.of(playground, "long")
 
-    with pytest.raises(HelmError, match="missing properties.*jobDefaults"):
+    with pytest.raises(HelmError, match=r"missing propert.*jobDefaults"):
         helm.run("upgrade", release.RELEASE, str(release.CHART), "--reuse-values")  # knows nothing of newer defaults
     helm.run("upgrade", release.RELEASE, str(release.CHART), "--reset-then-reuse-values", "--force-conflicts", *WAIT)
     assert crd_default(cleared) is None, "the CRD is upgraded with the release"
