@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed-$(shell { pwd; cat $(PINS); } | cksum | tr ' ' -
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv check test bench bench-feed scale demo observe images cluster-up cluster-down cluster-status pins clean
+.PHONY: help venv check test bench bench-feed scale demo observe images chart-docs sbom cluster-up cluster-down cluster-status pins clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -77,6 +77,13 @@ observe: venv  ## train an example under Prometheus, and draw the dashboards fro
 
 images: venv  ## build the images that changed, and give them to the running nodes
 	$(CLUSTER) images $(ARGS)
+
+chart-docs: venv  ## write the chart's README from its values
+	"$$($(BIN)/python -c 'from tests.cluster.tool import api; print(api.helm_docs_path())')" \
+	  --chart-search-root charts/regatta --log-level error
+
+sbom: venv  ## write a bill of materials for each image (ARGS="--base IMAGE@DIGEST")
+	$(BIN)/python tests/sbom.py dist/sbom $(ARGS)
 
 cluster-up: venv  ## bring up a real Kubernetes with the images on it (ARGS="--nodes 3")
 	$(CLUSTER) up --images $(ARGS)

@@ -22,11 +22,23 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
-{{- define "regatta.labels" -}}
+{{- define "regatta.ownLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "regatta.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- /* Labels of an object: ours win over commonLabels, for others select by them. */ -}}
+{{- define "regatta.labels" -}}
+{{- merge (include "regatta.ownLabels" . | fromYaml) .Values.commonLabels | toYaml -}}
+{{- end -}}
+
+{{- /* The annotations field of an object, nothing where it has none: (dict "root" $ "own" dict). */ -}}
+{{- define "regatta.annotations" -}}
+{{- with merge (deepCopy (.own | default dict)) .root.Values.commonAnnotations -}}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end -}}
 {{- end -}}
 
 {{- /* Full reference of an image: (dict "root" $ "image" .Values.image). A digest wins over a tag. */ -}}
@@ -58,6 +70,31 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- join "," $prices -}}
 {{- end -}}
 
+{{- /* Defaults of jobs, as the operator reads them. What Helm drops because it is null is said: null is a choice here. */ -}}
+{{- define "regatta.jobDefaults" -}}
+{{- $given := .Values.jobDefaults -}}
+{{- $deadlines := $given.deadlines | default dict -}}
+{{- $kinds := list -}}
+{{- range .Values.gpuResources -}}
+{{- $kinds = append $kinds (dict "name" .name "runtimeClassName" (.runtimeClassName | default nil)) -}}
+{{- end -}}
+{{- dict
+      "cleanup" $given.cleanup
+      "ttlSecondsAfterFinished" $given.ttlSecondsAfterFinished
+      "deadlines" (dict "queued" $deadlines.queued "starting" $deadlines.starting "active" $deadlines.active "stalled" $deadlines.stalled)
+      "gang" $given.gang
+      "nodeSelector" ($given.nodeSelector | default dict)
+      "runtimeClassName" ($given.runtimeClassName | default nil)
+      "imagePullSecrets" ($given.imagePullSecrets | default list)
+      "gpuResources" $kinds
+    | toJson -}}
+{{- end -}}
+
+{{- /* Where the job of `helm test` runs: in a namespace that the operator watches. */ -}}
+{{- define "regatta.testNamespace" -}}
+{{- if .Values.clusterWide }}{{ .Release.Namespace }}{{ else }}{{ first .Values.watchNamespaces }}{{ end -}}
+{{- end -}}
+
 {{- /* What the operator may do where TrainingJobs live: nothing that its code does not call. */ -}}
 {{- define "regatta.jobRules" -}}
 - apiGroups: [regatta.dev]
@@ -74,9 +111,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, create, delete]
+# Read where the name is taken already; they go with their job by garbage collection.
 - apiGroups: [""]
   resources: [services, configmaps]
-  verbs: [get, create, delete]
+  verbs: [get, create]
+{{- if .Values.networkPolicy.jobs.enabled }}
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, create]
+{{- end }}
 # Gangs, where the cluster has Kubernetes' own gang scheduling.
 - apiGroups: [scheduling.k8s.io]
   resources: [podgroups]

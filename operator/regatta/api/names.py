@@ -29,6 +29,7 @@ __all__ = [
     "group_name",
     "is_dns_label",
     "pod_name",
+    "policy_name",
     "service_name",
     "source_name",
     "token",
@@ -82,6 +83,11 @@ def service_name(job: str) -> str:
     if job[:1].isdigit():
         return _fit(f"job-{job}", f"-{_digest(job)}")
     return job
+
+
+def policy_name(job: str) -> str:
+    """Name of the job's NetworkPolicy."""
+    return _fit(job, "-crew")
 
 
 def source_name(job: str) -> str:

@@ -21,6 +21,7 @@ __all__ = [
     "NO_SPACE",
     "ONE_PROCESS",
     "OTHER_BACKEND",
+    "is_extended_resource",
     "mount_problems",
     "path_problems",
     "resource_problems",
@@ -56,10 +57,15 @@ _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
 _RESOURCE: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 
 
+def is_extended_resource(text: str) -> bool:
+    """Whether a text can be the name of an extended resource, such as nvidia.com/gpu."""
+    return _RESOURCE.fullmatch(text) is not None
+
+
 def violations(spec: TrainingJobSpec) -> Iterator[Problem]:
     """Everything in a readable spec, its podTemplate apart, that could not work."""
     yield from _program(spec)
-    if spec.gpu_resource and not _RESOURCE.fullmatch(spec.gpu_resource):
+    if spec.gpu_resource and not is_extended_resource(spec.gpu_resource):
         yield Problem("spec.gpuResource", "an extended resource is called DOMAIN/NAME, such as nvidia.com/gpu")
     if spec.runtime is Runtime.OFF and spec.deadlines.stalled is not None:
         yield Problem(

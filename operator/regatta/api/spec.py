@@ -55,6 +55,11 @@ FailureCause = Annotated[
 ]
 
 
+def _left_open(schema: dict[str, Any]) -> None:
+    """For fields whose default an installation decides: the API server must not fill in what nobody wrote."""
+    schema.pop("default", None)
+
+
 class Framework(enum.StrEnum):
     """What the training program is written with."""
 
@@ -136,7 +141,9 @@ class Scheduling(SpecModel):
 
     gang: Gang = Field(
         default=Gang.AUTO,
-        description="Gang scheduling: Auto uses what the cluster offers, Native is Kubernetes' own, None is without.",
+        description="Gang scheduling: Auto uses what the cluster offers, Native is Kubernetes' own, None is without. "
+        "The installation's default when left out, which is Auto where it says nothing.",
+        json_schema_extra=_left_open,
     )
     scheduler_name: Annotated[str, Field(max_length=253)] | None = Field(
         default=None, description="Scheduler of the worker pods; the cluster's default when left out."
@@ -145,7 +152,7 @@ class Scheduling(SpecModel):
         default=None, description="PriorityClass of the worker pods."
     )
     node_selector: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=64)] = Field(
-        default={}, description="Labels that a node must carry to run a worker."
+        default={}, description="Labels that a node must carry to run a worker, beside those of the installation."
     )
     tolerations: Annotated[list[core.Toleration], Field(max_length=64)] = Field(
         default=[], description="Taints that the workers tolerate, as in core/v1."
@@ -177,13 +184,14 @@ class Restart(SpecModel):
 
 
 class Deadlines(SpecModel):
-    """Seconds after which the job fails instead of waiting on; no deadline where nothing is given."""
+    """Seconds after which the job fails instead of waiting on; what is left out is the installation's to say."""
 
     queued: Seconds | None = Field(default=None, description="Longest time in phase Queued.")
     starting: Seconds | None = Field(
         default=1800,
         description="Longest time in phase Starting: from the first pod's creation until all training processes "
-        "have joined.",
+        "have joined. The installation's default when left out, which is 1800 where it says nothing; null for none.",
+        json_schema_extra=_left_open,
     )
     active: Seconds | None = Field(default=None, description="Longest time in phase Running, over all attempts.")
     stalled: Seconds | None = Field(
@@ -248,7 +256,10 @@ class TrainingJobSpec(SpecModel):
         default=0, description="GPUs of one worker; 0 trains on the CPU."
     )
     gpu_resource: Annotated[str, Field(min_length=1, max_length=317)] = Field(
-        default="nvidia.com/gpu", description="Name under which the cluster offers its GPUs."
+        default="nvidia.com/gpu",
+        description="Name under which the cluster offers its GPUs. The installation's default when left out, which is "
+        "nvidia.com/gpu where it says nothing.",
+        json_schema_extra=_left_open,
     )
     processes_per_worker: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] | None = Field(
         default=None,
@@ -280,10 +291,14 @@ class TrainingJobSpec(SpecModel):
     cleanup: Cleanup = Field(
         default=Cleanup.RUNNING,
         description="After the end: Running deletes what still runs and keeps finished pods for their logs, All "
-        "deletes every pod, None deletes nothing.",
+        "deletes every pod, None deletes nothing. The installation's default when left out, which is Running where it "
+        "says nothing.",
+        json_schema_extra=_left_open,
     )
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=MAX_SECONDS)] | None = Field(
-        default=None, description="Seconds after its end at which the job is deleted; never when left out."
+        default=None,
+        description="Seconds after its end at which the job is deleted. The installation's default when left out, "
+        "which is never where it says nothing; null for never.",
     )
 
     @property

@@ -76,7 +76,7 @@ def operators(cluster: Cluster) -> list[Operator]:
 
 def installed_settings(cluster: Cluster) -> Installation:
     """Images and abilities that the cluster's operator gives to jobs; raises `ClusterError` without exactly one."""
-    from regatta.control.settings import image_volumes, parse, serves
+    from regatta.control.settings import installation, parse, serves
     from regatta.kube.resources import POD_GROUPS
 
     found = operators(cluster)
@@ -84,14 +84,11 @@ def installed_settings(cluster: Cluster) -> Installation:
         where = ", ".join(f"{operator.namespace}/{operator.name}" for operator in found) or "none"
         raise ClusterError(f"the cluster has not one operator but {len(found)} ({where}); leave --from-cluster out")
     settings = parse([], environment=found[0].environment)
-    return Installation(
-        runtime_image=settings.runtime_image,
-        operator_image=settings.operator_image,
-        feed_image=settings.feed_image,
-        framework_images=settings.framework_images,
-        image_pull_policy=settings.image_pull_policy,
-        image_volumes=image_volumes(settings.injection, cluster.get("/version")),
-        native_gang=serves(_discovered(cluster, POD_GROUPS.api_root), POD_GROUPS.plural),
+    return installation(
+        settings,
+        version=cluster.get("/version"),
+        pod_groups=serves(_discovered(cluster, POD_GROUPS.api_root), POD_GROUPS.plural),
+        namespace=found[0].namespace,
     )
 
 

@@ -22,7 +22,7 @@ from regatta.control.jobs import JobCache
 from regatta.control.leading import Leader, World
 from regatta.control.logs import about
 from regatta.control.queue import KeyedQueue
-from regatta.control.settings import Settings, image_volumes, serves
+from regatta.control.settings import Settings, installation, serves
 from regatta.control.slim_kopf import kopf
 from regatta.control.stopping import Stop, Stopped
 from regatta.errors import RegattaError
@@ -130,27 +130,20 @@ class Operator:
                 break
             await asyncio.sleep(RETRY_SECONDS)
         self._health.waiting_for("")
-        volumes = image_volumes(settings.injection, version)
         gang = serves(await self._patiently(POD_GROUPS.api_root), POD_GROUPS.plural)
+        given = installation(settings, version=version, pod_groups=gang, namespace=self._connection.namespace)
         _log.info(
             "starting",
             extra=about(
                 kubernetes=version.get("gitVersion"),
                 namespaces=list(settings.namespaces) or "all",
                 identity=settings.identity,
-                injection="ImageVolume" if volumes else "InitContainer",
+                injection="ImageVolume" if given.image_volumes else "InitContainer",
                 gang="Native" if gang else "None",
+                fence=given.fence is not None,
             ),
         )
-        return Installation(
-            runtime_image=settings.runtime_image,
-            operator_image=settings.operator_image,
-            feed_image=settings.feed_image,
-            framework_images=settings.framework_images,
-            image_pull_policy=settings.image_pull_policy,
-            image_volumes=volumes,
-            native_gang=gang,
-        )
+        return given
 
     async def _patiently(self, path: str) -> dict[str, Any]:
         """What the API server says at a path, however long it takes to say anything; {} where there is nothing."""

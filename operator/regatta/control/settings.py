@@ -15,13 +15,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from regatta import __version__
+from regatta.api.defaults import JobDefaults
 from regatta.api.names import is_dns_label
 from regatta.api.spec import Framework
 from regatta.errors import ConfigurationError
 from regatta.kube.informer import SILENCE_SECONDS
+from regatta.plan.model import Fence, Installation
 from regatta.telemetry.metrics import Price
 
-__all__ = ["ENVIRONMENT_PREFIX", "Settings", "image_volumes", "parse", "serves"]
+__all__ = ["ENVIRONMENT_PREFIX", "Settings", "image_volumes", "installation", "parse", "serves"]
 
 ENVIRONMENT_PREFIX: Final = "REGATTA_OPERATOR_"
 _PRICE: Final = re.compile(r"([a-z0-9A-Z][a-z0-9A-Z._/-]{0,316})=([A-Z]{3}):(\d{1,9}(?:\.\d{1,9})?(?:e[+-]\d{1,2})?)")
@@ -40,6 +42,13 @@ class Settings:
     framework_images: Mapping[str, str] = field(default_factory=dict)
     image_pull_policy: str = "IfNotPresent"
     injection: str = "Auto"
+    job_defaults: JobDefaults = field(default_factory=JobDefaults)
+    job_fence: bool = False
+    """Whether each job gets a NetworkPolicy."""
+    job_egress: bool = True
+    """Whether that leaves pods free to reach what they want."""
+    job_metrics_from: tuple[str, ...] = ()
+    """Namespaces that it lets read metrics."""
     workers: int = 256
     parallel_writes: int = 64
     measured_writes: float = 20.0
@@ -125,6 +134,16 @@ def _parser() -> argparse.ArgumentParser:
         default={},
         metavar="FRAMEWORK=IMAGE,...",
     )
+    flag(
+        "job_defaults",
+        "what holds for jobs that do not say otherwise, as JSON",
+        type=_defaults,
+        default=JobDefaults(),
+        metavar="JSON",
+    )
+    flag("job_fence", "give each job a NetworkPolicy", type=_boolean, metavar="true|false")
+    flag("job_egress", "which leaves its pods free to reach what they want", type=_boolean, metavar="true|false")
+    flag("job_metrics_from", "comma-separated namespaces that it lets read metrics", type=_names)
     choice("image_pull_policy", "of the images above", "Always", "IfNotPresent", "Never")
     choice("injection", "how the runtime gets into a training container", *INJECTIONS)
     flag("workers", "jobs worked on at the same time", type=_positive)
@@ -154,6 +173,37 @@ def _parser() -> argparse.ArgumentParser:
     choice("log_level", "least important lines to write", "debug", "info", "warning", "error")
     parser.add_argument("--version", action="version", version=__version__)
     return parser
+
+
+def installation(
+    settings: Settings, *, version: Mapping[str, Any], pod_groups: bool, namespace: str = ""
+) -> Installation:
+    """What jobs get from an operator with these settings, in a cluster of this version."""
+    fence = None
+    if settings.job_fence:
+        fence = Fence(
+            operator_namespace=settings.lease_namespace or namespace,
+            metrics_from=settings.job_metrics_from,
+            egress=settings.job_egress,
+        )
+    return Installation(
+        runtime_image=settings.runtime_image,
+        operator_image=settings.operator_image,
+        feed_image=settings.feed_image,
+        framework_images=settings.framework_images,
+        image_pull_policy=settings.image_pull_policy,
+        image_volumes=image_volumes(settings.injection, version),
+        native_gang=pod_groups,
+        defaults=settings.job_defaults,
+        fence=fence,
+    )
+
+
+def _defaults(text: str) -> JobDefaults:
+    try:
+        return JobDefaults.from_json(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ __all__ = [
     "CORE_EVENTS",
     "EVENTS",
     "LEASES",
+    "NETWORK_POLICIES",
     "PODS",
     "POD_GROUPS",
     "SERVICES",
@@ -67,10 +68,12 @@ EVENTS: Final = Resource("Event", "events", "events.k8s.io")
 CORE_EVENTS: Final = Resource("Event", "events")
 """The same events in their older form, which can be selected by the object they are about."""
 LEASES: Final = Resource("Lease", "leases", "coordination.k8s.io")
+NETWORK_POLICIES: Final = Resource("NetworkPolicy", "networkpolicies", "networking.k8s.io")
 TRAINING_JOBS: Final = Resource(names.KIND, names.PLURAL, names.GROUP, names.VERSION)
 
 _BY_KIND: Final = {
-    resource.kind: resource for resource in (PODS, POD_GROUPS, SERVICES, CONFIG_MAPS, EVENTS, LEASES, TRAINING_JOBS)
+    resource.kind: resource
+    for resource in (PODS, POD_GROUPS, SERVICES, CONFIG_MAPS, NETWORK_POLICIES, EVENTS, LEASES, TRAINING_JOBS)
 }
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from regatta.api.defaults import JobDefaults
 from regatta.api.spec import Framework, TrainingJobSpec
 from regatta.api.status import TrainingJobStatus
 from regatta.api.validate import Problem
@@ -24,6 +25,7 @@ __all__ = [
     "Delete",
     "Event",
     "FailureKind",
+    "Fence",
     "GroupFacts",
     "Installation",
     "Job",
@@ -131,6 +133,18 @@ class GroupFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """What an installation lets through to the pods of every job, and out of them."""
+
+    operator_namespace: str
+    """Where the operator's own pods are, which read how far a job is."""
+    metrics_from: tuple[str, ...] = ()
+    """Namespaces whose pods may read the metrics of jobs."""
+    egress: bool = True
+    """Whether a job's pods may reach whatever they want: data, registries, storage; else each other and DNS alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
     """What this installation of the operator gives to every job: images, injection and cluster abilities."""
 
@@ -147,6 +161,10 @@ class Installation:
     """Whether the cluster mounts images as volumes; else the runtime is copied by an init container."""
     native_gang: bool = False
     """Whether the cluster serves the PodGroups of Kubernetes' own gang scheduling."""
+    defaults: JobDefaults = field(default_factory=JobDefaults)
+    """What holds for jobs that do not say otherwise."""
+    fence: Fence | None = None
+    """Whom the pods of a job may talk with; None leaves them to the cluster's own policies."""
 
     def image_of(self, spec: TrainingJobSpec) -> str | None:
         """The image that a job trains in, None where neither the job nor the installation has one."""
@@ -174,7 +192,7 @@ class Create:
     """An object to create under a deterministic name; an object of ours that already has the name is success."""
 
     kind: str
-    """Pod, PodGroup, Service or ConfigMap."""
+    """Pod, PodGroup, Service, ConfigMap or NetworkPolicy."""
     name: str
     body: Mapping[str, Any]
 
@@ -184,7 +202,7 @@ class Delete:
     """An object to delete; the uid is a precondition, so a later object of the same name is never hit."""
 
     kind: str
-    """Pod, PodGroup, Service, ConfigMap or TrainingJob."""
+    """Pod, PodGroup or TrainingJob."""
     name: str
     uid: str = ""
     """Empty for an object that is not watched: then it is read first, and deleted only if `owner` controls it."""

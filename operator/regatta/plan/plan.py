@@ -21,12 +21,13 @@ from regatta.plan.causes import first_failure
 from regatta.plan.conditions import conditions_of
 from regatta.plan.crew import Crew, has_failed, has_succeeded
 from regatta.plan.deadlines import active_seconds, next_alarm, overdue
+from regatta.plan.defaults import with_defaults
 from regatta.plan.feeding import feed_failure
 from regatta.plan.gang import gang_for, gang_obstacle, with_gang_condition
 from regatta.plan.ledger import ENDING_CYCLE, with_ledger
 from regatta.plan.model import Create, Delete, Job, Observed, Plan, PodFacts
 from regatta.plan.obstacle import Obstacle, first_obstacle, silent_pods
-from regatta.plan.pods import headless_service, source_config_map, worker_pods
+from regatta.plan.pods import headless_service, network_policy, source_config_map, worker_pods
 from regatta.plan.progress import latest_efficiency, latest_progress, steps_done
 from regatta.plan.report import CrewWords
 from regatta.plan.restart import COUNTED, decisive_rule, fails, pause
@@ -52,6 +53,7 @@ def plan(job: Job, observed: Observed, now: datetime) -> Plan:
     `now` is an aware UTC time. Equal arguments give equal plans.
     """
     now = now.replace(microsecond=0)
+    job = with_defaults(job, observed.installation.defaults)
     status = job.status
     if status.phase is not None and status.phase.terminal:
         return ending.clean_up(job, observed, now=now)
@@ -178,6 +180,9 @@ def _create(job: Job, spec: TrainingJobSpec, crew: Crew, *, observed: Observed, 
     source = source_config_map(job)
     if source is not None:
         creates.insert(0, source)
+    if observed.installation.fence is not None:
+        # Before the pods, which would be open until it is there.
+        creates.insert(0, network_policy(job, observed.installation.fence))
     creates += worker_pods(
         job,
         attempt=attempt,

@@ -1,8 +1,9 @@
 """What tests of the real cluster are written with: jobs to apply, a place to apply them, ways to break things."""
 
-from tests.cluster.kit import release
+from tests.cluster.kit import audit, release
 from tests.cluster.kit.api import Api, Refused
 from tests.cluster.kit.command import Command
+from tests.cluster.kit.helm import Helm, HelmError
 from tests.cluster.kit.installation import Installation
 from tests.cluster.kit.jobs import JobBuilder, job
 from tests.cluster.kit.playground import Playground
@@ -14,11 +15,14 @@ from tests.cluster.kit.waiting import wait_for
 __all__ = [
     "Api",
     "Command",
+    "Helm",
+    "HelmError",
     "Installation",
     "JobBuilder",
     "Playground",
     "PodRecorder",
     "Refused",
+    "audit",
     "container_processes",
     "job",
     "kill",

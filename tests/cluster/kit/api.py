@@ -25,6 +25,11 @@ _PREFIX = {
     "serviceaccounts": "/api/v1",
     "services": "/api/v1",
     "deployments": "/apis/apps/v1",
+    "clusterroles": "/apis/rbac.authorization.k8s.io/v1",
+    "customresourcedefinitions": "/apis/apiextensions.k8s.io/v1",
+    "networkpolicies": "/apis/networking.k8s.io/v1",
+    "roles": "/apis/rbac.authorization.k8s.io/v1",
+    "subjectaccessreviews": "/apis/authorization.k8s.io/v1",
     "priorityclasses": "/apis/scheduling.k8s.io/v1",
     "rolebindings": "/apis/rbac.authorization.k8s.io/v1",
     "validatingadmissionpolicies": "/apis/admissionregistration.k8s.io/v1",
@@ -46,7 +51,9 @@ class Refused(Exception):  # noqa: N818 - what happened, not a fault of the test
 class Api:
     """Verbs by plural name, in one cluster."""
 
-    def __init__(self, *, kubeconfig: Path | None, context: str | None = None) -> None:
+    def __init__(self, *, kubeconfig: Path | None, context: str | None = None, user: str = "") -> None:
+        """Speak as the kubeconfig's user, or, where that may do so, as another one."""
+        self._as = {"Impersonate-User": user} if user else {}
         self._client = config.new_client_from_config(
             config_file=str(kubeconfig) if kubeconfig else None, context=context, persist_config=False
         )
@@ -163,7 +170,7 @@ class Api:
             method,
             path,
             query_params=list((query or {}).items()),
-            header_params={"Accept": "application/json, */*", "Content-Type": content_type},
+            header_params={"Accept": "application/json, */*", "Content-Type": content_type, **self._as},
             body=body,
             auth_settings=["BearerToken"],
         )

@@ -12,13 +12,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from tests.cluster.kit.helm import Helm, HelmError
 from tests.cluster.tool import api as tool
 
-__all__ = ["CHART", "NAMESPACE", "RELEASE", "InstallError", "install", "paused"]
+__all__ = ["CHART", "NAMESPACE", "RELEASE", "RESTRICTED", "InstallError", "install", "paused", "restrict", "values_of"]
 
 CHART: Final = Path(__file__).resolve().parents[3] / "charts" / "regatta"
 RELEASE: Final = "regatta"
 NAMESPACE: Final = "regatta-system"
+RESTRICTED: Final = {"pod-security.kubernetes.io/enforce": "restricted"}
 _FRAMEWORKS: Final = {"PyTorch": "pytorch", "TensorFlow": "tensorflow", "Keras": "keras", "Horovod": "horovod"}
 
 
@@ -28,20 +30,21 @@ class InstallError(Exception):
 
 def install(cluster: tool.Cluster, images: Mapping[str, tool.Image], values: Mapping[str, Any] | None = None) -> None:
     """Install or upgrade the release and wait until the operator is ready."""
-    context = ["--kube-context", cluster.context] if cluster.context else []
-    command = [
-        str(tool.helm_path()),
-        *("--kubeconfig", str(cluster.kubeconfig), *context),
-        *("upgrade", "--install", RELEASE, str(CHART)),
-        *("--namespace", NAMESPACE, "--create-namespace"),
-        # The CRD outlives releases, and may have been applied without Helm.
-        *("--take-ownership", "--force-conflicts"),
-        *("--values", "-", "--wait", "--timeout", "2m"),
-    ]
-    merged = {**_values(images), **(values or {})}
-    done = subprocess.run(command, input=json.dumps(merged), text=True, capture_output=True, check=False)
-    if done.returncode != 0:
-        raise InstallError(f"helm upgrade --install {RELEASE}: {_complaint(done.stderr)}\n{_pods(cluster)}")
+    restrict(cluster)
+    merged = {**values_of(images), **(values or {})}
+    # The CRD outlives releases, and may have been applied without Helm.
+    ours = ("--take-ownership", "--force-conflicts", "--wait", "--timeout", "2m")
+    try:
+        Helm(cluster, NAMESPACE).run("upgrade", "--install", RELEASE, str(CHART), *ours, values=merged)
+    except HelmError as error:
+        raise InstallError(f"helm upgrade --install {RELEASE}: {error}\n{_pods(cluster)}") from error
+
+
+def restrict(cluster: tool.Cluster) -> None:
+    """Make the release's namespace, under the restricted Pod Security Standard: the chart can live with it."""
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": RESTRICTED}}
+    command = [*cluster.kubectl(), "apply", "--filename", "-"]
+    subprocess.run(command, input=json.dumps(space), text=True, check=True, capture_output=True)
 
 
 @contextlib.contextmanager
@@ -66,12 +69,6 @@ def paused(cluster: tool.Cluster) -> Iterator[None]:
         run("rollout", "status", deployment, "--timeout=2m")
 
 
-def _complaint(stderr: str) -> str:
-    """Helm's own error, without the progress that goes the same way."""
-    _, error, words = stderr.rpartition("Error: ")
-    return words.strip() if error else stderr[-2000:].strip()
-
-
 def _pods(cluster: tool.Cluster) -> str:
     """What became of the operator's pods, and the end of their logs."""
     kubectl = [*cluster.kubectl(), "--namespace", NAMESPACE]
@@ -80,7 +77,8 @@ def _pods(cluster: tool.Cluster) -> str:
     return "\n".join((answer.stdout or answer.stderr)[-3000:] for answer in answers)
 
 
-def _values(images: Mapping[str, tool.Image]) -> dict[str, Any]:
+def values_of(images: Mapping[str, tool.Image]) -> dict[str, Any]:
+    """Values that name these images, whatever they are called."""
     return {
         "image": {"registry": "", **_image(images["operator"])},
         "runtimeImage": _image(images["runtime"]),

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.tool import build, cluster, controlplane, external, images, kwok, outage, teardown
+from tests.cluster.tool import build, cluster, controlplane, external, images, imagestore, kwok, outage, teardown
 from tests.cluster.tool.errors import ToolError
 from tests.cluster.tool.images import Image
 from tests.cluster.tool.paths import Paths
@@ -30,8 +30,11 @@ __all__ = [
     "Cluster",
     "Image",
     "ToolError",
+    "audit_log",
     "ensure_cluster",
     "ensure_images",
+    "helm3_path",
+    "helm_docs_path",
     "helm_path",
     "kill_node",
     "kubectl_path",
@@ -39,6 +42,7 @@ __all__ = [
     "kwok_up",
     "leftovers",
     "promtool_path",
+    "rename_images",
     "revive_node",
     "tear_down",
 ]
@@ -100,6 +104,29 @@ def helm_path() -> Path:
 def promtool_path() -> Path:
     """Return promtool, built when missing."""
     return build.program(Paths.default(), "promtool")
+
+
+def helm3_path() -> Path:
+    """Return Helm 3, which many still install with, built when missing."""
+    return build.program(Paths.default(), "helm3")
+
+
+def helm_docs_path() -> Path:
+    """Return helm-docs, built when missing."""
+    return build.program(Paths.default(), "helm-docs")
+
+
+def audit_log() -> Path:
+    """Return the file in which our own cluster's API server writes down the operator's requests, within a second."""
+    return controlplane.audit_log(Paths.default())
+
+
+def rename_images(registry: str, found: Mapping[str, Image]) -> dict[str, str]:
+    """Give these images a further name each, REGISTRY/regatta/NAME:TAG, on the nodes of our own cluster; return them.
+
+    As if they had been copied into that registry, and pulled from there.
+    """
+    return imagestore.rename(Paths.default(), registry, {name: image.reference for name, image in found.items()})
 
 
 def kill_node(name: str, *, unplugged: bool = True) -> None:

@@ -81,6 +81,21 @@ PROGRAMS: Final = (
         hint="a minute",
     ),
     Program(
+        name="helm3",
+        module="helm3",
+        package="helm.sh/helm/v3/cmd/helm",
+        version="v3.22.0",
+        version_variables=("helm.sh/helm/v3/internal/version.version",),
+        hint="a minute",
+    ),
+    Program(
+        name="helm-docs",
+        module="helm-docs",
+        package="github.com/norwoodj/helm-docs/cmd/helm-docs",
+        version="v1.14.2",
+        hint="a quarter of a minute",
+    ),
+    Program(
         name="kwok",
         module="tools",
         package="sigs.k8s.io/kwok/cmd/kwok",

@@ -4,6 +4,7 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Final
 
 from tests.cluster.tool import build, shell
@@ -20,6 +21,23 @@ NODE_GRACE: Final = 20.0
 that they live."""
 # A test that starts thousands of pods measures the operator, not these clients' own limits.
 _HURRY: Final = ("--kube-api-qps=1000", "--kube-api-burst=2000")
+
+
+AUDITED: Final = tuple(f"system:serviceaccount:regatta-system:{name}" for name in ("regatta", "confined"))
+"""Whose requests the API server writes down: what a test compares with the rights that the chart gives."""
+_AUDIT_POLICY: Final = f"""apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - level: Metadata
+    users: [{", ".join(f'"{user}"' for user in AUDITED)}]
+  - level: None
+"""
+
+
+def audit_log(paths: Paths) -> Path:
+    """Return where the API server writes down what the operator's account asks of it, one JSON object a line."""
+    return paths.logs / "audit.log"
 
 
 def issue_certificates(paths: Paths) -> None:
@@ -60,6 +78,7 @@ def etcd(paths: Paths) -> Component:
 def api_server(paths: Paths) -> Component:
     """Return the API server, on the bridge's address alone."""
     pki, ours = paths.pki, paths.addresses
+    policy = shell.write(paths.cluster / "audit-policy.yaml", _AUDIT_POLICY)
     return Component(
         name="kube-apiserver",
         argv=(
@@ -80,7 +99,12 @@ def api_server(paths: Paths) -> Component:
             # Node names resolve nowhere; logs and exec go to the address.
             "--kubelet-preferred-address-types=InternalIP",
             "--authorization-mode=Node,RBAC",
-            "--enable-admission-plugins=NodeRestriction",
+            # The second is on in strict clusters: whoever makes an owner's deletion wait needs a right to do so.
+            "--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement",
+            f"--audit-policy-file={policy}",
+            f"--audit-log-path={audit_log(paths)}",
+            "--audit-log-mode=batch",
+            "--audit-log-batch-max-wait=1s",
             "--allow-privileged=true",
             "--runtime-config=scheduling.k8s.io/v1beta1=true",
             _GATES,

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.cluster.tool import archive, build, shell, thin
+from tests.cluster.tool import archive, build, shell, state, thin
 from tests.cluster.tool.node import PAUSE, ctr
 from tests.cluster.tool.paths import Paths
 from tests.cluster.tool.processes import Component, Processes
@@ -48,6 +48,15 @@ def load(paths: Paths, node: str, *, name: str, key: str, file: Path) -> None:
     folder = paths.node(node)
     _import(ctr(paths, node), file, content=folder / "containerd", scratch=folder / f"{name}.import.tar")
     _write(paths.node(node) / "images.json", {**present(paths, node), name: key})
+
+
+def rename(paths: Paths, registry: str, references: Mapping[str, str]) -> dict[str, str]:
+    """Give images on all running nodes a further name, in another registry; return the new ones by image name."""
+    renamed = {name: f"{registry}/{each.partition('/')[2]}" for name, each in references.items()}
+    for node in state.running_nodes(paths):
+        for name, reference in references.items():
+            shell.run([*ctr(paths, node), "images", "tag", "--force", reference, renamed[name]])
+    return renamed
 
 
 def seed(paths: Paths, node: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,6 +103,20 @@ def test_settings_are_read_from_the_operator_itself() -> None:
     assert installation.image_volumes is True
     assert installation.native_gang is True
     assert installed_settings(Answers(minor="33")).image_volumes is False  # type: ignore[arg-type]
+
+
+def test_its_defaults_for_jobs_are_read_too() -> None:
+    changed = copy.deepcopy(DEPLOYMENT)
+    environment = changed["spec"]["template"]["spec"]["containers"][0]["env"]
+    environment += [
+        {"name": "REGATTA_OPERATOR_JOB_DEFAULTS", "value": '{"gpuResources": [{"name": "amd.com/gpu"}]}'},
+        {"name": "REGATTA_OPERATOR_JOB_FENCE", "value": "true"},
+    ]
+
+    installation: Any = installed_settings(Answers(deployments=(changed,)))  # type: ignore[arg-type]
+
+    assert installation.defaults.gpu_resources[0].name == "amd.com/gpu"
+    assert installation.fence.operator_namespace == "regatta-system"
 
 
 def test_settings_of_two_operators_are_nobodys() -> None:

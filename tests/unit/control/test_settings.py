@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from regatta.api.defaults import JobDefaults
+from regatta.api.spec import Gang
 from regatta.control.settings import Settings, image_volumes, parse
 from regatta.errors import ConfigurationError
 from regatta.telemetry.metrics import Price
@@ -43,6 +45,9 @@ def test_without_anything_the_defaults_hold() -> None:
             ),
         ),
         ("--log-level", "LOG_LEVEL", "Debug", "log_level", "debug"),
+        ("--job-fence", "JOB_FENCE", "true", "job_fence", True),
+        ("--job-metrics-from", "JOB_METRICS_FROM", "a,b", "job_metrics_from", ("a", "b")),
+        ("--job-defaults", "JOB_DEFAULTS", '{"gang": "None"}', "job_defaults", JobDefaults(gang=Gang.NONE)),
     ],
     ids=lambda value: value if isinstance(value, str) and value.startswith("--") else "",
 )
@@ -69,6 +74,8 @@ def test_a_flag_wins_over_its_variable() -> None:
         pytest.param([], {"REGATTA_OPERATOR_PORT": "http"}, id="no number"),
         pytest.param(["--namespaces", "team-*"], {}, id="a pattern"),
         pytest.param(["--work", "3"], {}, id="an abbreviated flag"),
+        pytest.param(["--job-defaults", '{"cleanup": "Some"}'], {}, id="a default that no job could have"),
+        pytest.param([], {"REGATTA_OPERATOR_JOB_DEFAULTS": "{"}, id="defaults that are no JSON"),
     ],
 )
 def test_what_is_wrong_is_refused(

@@ -110,6 +110,7 @@ def _template(
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": _pod_security(spec),
         **_scheduling(spec),
+        **_of_the_installation(spec, installation),
         **gang_for(spec, installation).pod_spec(job, attempt=attempt),
     }
     if spec.runtime is Runtime.AUTO:
@@ -269,6 +270,16 @@ def _scheduling(spec: TrainingJobSpec) -> dict[str, Any]:
         "nodeSelector": wanted.node_selector,
         "tolerations": [*wanted.tolerations, *_patience(wanted.tolerations)],
         "affinity": wanted.affinity,
+    }
+    return {key: value for key, value in fields.items() if value}
+
+
+def _of_the_installation(spec: TrainingJobSpec, installation: Installation) -> dict[str, Any]:
+    """What no field of a job says, and a podTemplate can change."""
+    defaults = installation.defaults
+    fields = {
+        "runtimeClassName": defaults.runtime_class(spec.gpu_resource if spec.gpus_per_worker else None),
+        "imagePullSecrets": defaults.pull_secrets(),
     }
     return {key: value for key, value in fields.items() if value}
 
