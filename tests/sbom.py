@@ -40,6 +40,7 @@ class Materials:
 IMAGE_MATERIALS: Final[Mapping[str, Materials]] = {
     "operator": Materials(pins=("operator/requirements.txt",)),
     "runtime": Materials(based=False),
+    "feed": Materials(pins=("feed/requirements.txt",)),
     "pytorch": Materials(pins=("pytorch/requirements.txt",)),
     "tensorflow": Materials(pins=("tensorflow/requirements.txt",)),
     "keras": Materials(pins=("keras/requirements.txt",), on="pytorch"),

@@ -157,6 +157,7 @@ def confined(cleared: Installation, images: Mapping[str, tool.Image], helm: Helm
         values = {
             "image": {"registry": MIRROR, "tag": tag},
             "runtimeImage": {"tag": tag},
+            "feedImage": {"tag": tag},
             "frameworkImages": tags,
             "clusterWide": False,
             "watchNamespaces": [place.namespace],

@@ -29,6 +29,9 @@ EFFECTS: Final[Mapping[str, tuple[Any, str]]] = {
     "runtimeImage.repository": ("team/rt", '"localhost/team/rt:0.1.0"'),
     "runtimeImage.tag": ("9", '"localhost/regatta/runtime:9"'),
     "runtimeImage.digest": (DIGEST, f'"localhost/regatta/runtime@{DIGEST}"'),
+    "feedImage.repository": ("team/feed", '"localhost/team/feed:0.1.0"'),
+    "feedImage.tag": ("9", '"localhost/regatta/feed:9"'),
+    "feedImage.digest": (DIGEST, f'"localhost/regatta/feed@{DIGEST}"'),
     **{
         f"frameworkImages.{framework}.{part}": (value, f"{framework}=localhost/{image}")
         for framework, name in {
@@ -43,6 +46,7 @@ EFFECTS: Final[Mapping[str, tuple[Any, str]]] = {
             ("digest", DIGEST, f"regatta/{name}@{DIGEST}"),
         )
     },
+    "prices": ([{"resource": "cpu", "currency": "EUR", "hourly": 0.03}], "cpu=EUR:0.03"),
     "workerImagePullPolicy": ("Always", "REGATTA_OPERATOR_IMAGE_PULL_POLICY, value: Always"),
     "runtime.injection": ("InitContainer", "REGATTA_OPERATOR_INJECTION, value: InitContainer"),
     "clusterWide": (False, "kind: RoleBinding\nmetadata:\n  name: regatta-jobs\n  namespace: team-a"),

@@ -10,6 +10,7 @@ from typing import Any, Final
 from regatta.api import names
 from regatta.plan.metadata import child_metadata
 from regatta.plan.model import Create, Fence, Job
+from regatta.plan.pods.feed import FEED_PORT
 from regatta.plan.pods.worker import RUNTIME_PORT
 
 __all__ = ["API_VERSION", "KIND", "network_policy"]
@@ -26,7 +27,10 @@ def network_policy(job: Job, fence: Fence) -> Create:
     name = names.policy_name(job.name)
     ours = {"matchLabels": {names.LABEL_JOB: job.name, names.LABEL_MANAGED_BY: names.MANAGED_BY}}
     crew = [{"podSelector": ours}]
-    measured = [{"protocol": "TCP", "port": RUNTIME_PORT}]
+    ports = (
+        (RUNTIME_PORT, FEED_PORT) if job.spec is not None and job.spec.preprocessing is not None else (RUNTIME_PORT,)
+    )
+    measured = [{"protocol": "TCP", "port": port} for port in ports]
     # The operator, and the pod of `helm test`.
     ours_there = {"matchExpressions": [{"key": _COMPONENT, "operator": "In", "values": ["operator", "test"]}]}
     readers = [{"namespaceSelector": _named(fence.operator_namespace), "podSelector": ours_there}]
