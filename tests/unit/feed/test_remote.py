@@ -48,12 +48,14 @@ def same(one: list[tuple[Any, ...]], other: list[tuple[Any, ...]]) -> bool:
     )
 
 
-def remote(uri: str, endpoint: str, *, arguments: tuple[str, ...] = (), **fields: Any) -> dict[str, Any]:
+def remote(
+    uri: str, endpoint: str, *, arguments: tuple[str, ...] = (), seconds: int = 60, **fields: Any
+) -> dict[str, Any]:
     """What a Feed over the URI takes."""
     return {
         "source": {"uri": uri, "format": "ImageFolder"},
         "env": {**ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint},
-        "arguments": ("--storage-seconds", "4", *arguments),
+        "arguments": ("--storage-seconds", str(seconds), *arguments),
         **fields,
     }
 
@@ -154,7 +156,7 @@ def test_what_was_used_longest_ago_makes_room(tmp_path: Path, s3: S3) -> None:
 @pytest.mark.parametrize("fault", ["503", "dead", "slow"])
 def test_a_storage_that_comes_back_costs_time_and_no_batch(tmp_path: Path, s3: S3, proxy: Proxy, fault: str) -> None:
     uri = s3.upload(image_folder(tmp_path / "data", 60, height=300, width=400), "faults")
-    arguments = ("--storage-seconds", "60", "--cache-mib", "1")
+    arguments = ("--cache-mib", "1")
     with Feed(tmp_path, **remote(uri, proxy.endpoint, arguments=arguments, batchSize=2)) as feed:
         batches = feed.batches()
         found = []
@@ -178,7 +180,7 @@ def test_a_storage_that_stays_away_ends_the_feed_with_its_name(
 ) -> None:
     uri = s3.upload(image_folder(tmp_path / "data", 60, height=300, width=400), "faults")
     arguments = ("--cache-mib", "1")  # so that not all is read ahead
-    with Feed(tmp_path, **remote(uri, proxy.endpoint, arguments=arguments, batchSize=2)) as feed:
+    with Feed(tmp_path, **remote(uri, proxy.endpoint, arguments=arguments, seconds=4, batchSize=2)) as feed:
         batches = feed.batches()
         next(iter(batches))
         proxy.commit(fault)
@@ -203,6 +205,6 @@ def test_where_nothing_can_be_listed_the_feed_says_so(
     tmp_path: Path, proxy: Proxy, uri: str, fault: str, words: str
 ) -> None:
     proxy.commit(fault)
-    with Feed(tmp_path, **remote(uri, proxy.endpoint)) as feed:
+    with Feed(tmp_path, **remote(uri, proxy.endpoint, seconds=4)) as feed:
         assert feed.wait() == 1
         assert words in feed.words()
