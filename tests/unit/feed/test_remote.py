@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from regatta_feed.errors import SourceError
 from regatta_feed.isolate import isolated
@@ -97,11 +99,34 @@ def test_every_format_is_the_same_behind_a_uri(tmp_path: Path, s3: S3, kind: str
     uri = s3.upload(tmp_path, f"formats/{kind}")
 
     def records(where: str) -> list[Any]:
-        source = open_source(SourceSpec(uri=where, format=kind))
+        source = open_source(SourceSpec(uri=where, format=kind, folder=str(tmp_path)))
         return [(source.read(n), source.name(n).rpartition("/")[2]) for n in range(len(source))]
 
     with environment(s3.endpoint):
         assert isolated(lambda: records(uri)) == records(str(tmp_path))
+
+
+def test_text_is_copied_whole_and_leaves_nothing_behind(tmp_path: Path, s3: S3) -> None:
+    made = Tokenizer(models.WordLevel({"[UNK]": 0, "one": 1, "two": 2}, "[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "a.txt").write_text("one two three\n" * 40)
+    uri = s3.upload(tmp_path / "text", "text")
+    fields = remote(uri, s3.endpoint, arguments=("--cache-folder", str(tmp_path / "cache")), epochs=1)
+    fields |= {"source": {"uri": uri, "format": "Text"}, "shuffle": None}
+    tokenize = {"tokenize": {"file": str(tmp_path / "tokenizer.json")}}
+    for steps, wanted in (
+        ([tokenize, {"pack": {"length": 4}}], [[1, 2, 0, 1], [2, 0, 1, 2], [0, 1, 2, 0], [1, 2, 0, 1]]),
+        ([tokenize, {"pad": {"length": 4, "value": 9}}], [[1, 2, 0, 9]] * 4),
+    ):
+        with Feed(tmp_path, **{**fields, "pipeline": steps}) as feed:
+            batches = feed.batches()
+            assert next(iter(batches))[0].tolist() == wanted
+            batches.close()
+            feed.signal(signal.SIGTERM)
+            assert feed.wait() == 0
+        assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_other_schemes_go_through_fsspec(tmp_path: Path) -> None:
