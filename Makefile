@@ -63,7 +63,7 @@ bench: venv  ## measure the operator against a bare client on the same API serve
 scale: venv  ## measure a large job's restart, five times, and scrapes of 10,000 jobs on fake nodes
 	REGATTA_SCALE_ROUNDS=5 REGATTA_SCALE_JOBS=10000 $(PYTEST) --capture=no tests/scale $(ARGS)
 
-bench-feed: venv  ## measure the feed against torch's DataLoader on one CPU (ARGS="--tensorflow PYTHON --dali PYTHON" adds tf.data and DALI)
+bench-feed: venv  ## measure the feed against torch's DataLoader on one CPU (ARGS="--tensorflow PYTHON" adds tf.data; --dali, --ffcv)
 	$(BIN)/python -m tests.bench.feed $(ARGS)
 
 chaos: venv  ## break everything around running jobs (ARGS="--seed 7 --minutes 5 --jobs 50")

@@ -28,6 +28,7 @@ from regatta_feed.preview import preview
 from regatta_feed.processors import processors
 from regatta_feed.server import Server, Settings
 from regatta_feed.sources import Source, open_source
+from regatta_feed.sources.text import Lines
 from regatta_feed.spec import FeedSpec, read_spec
 from regatta_feed.steps.text import Pack
 from regatta_feed.storage import is_remote
@@ -149,11 +150,16 @@ def _pipeline(spec: FeedSpec, options: argparse.Namespace) -> Pipeline:
     sys.path.insert(0, os.getcwd())
     folder, limit = Path(options.cache_folder or tempfile.gettempdir()), options.cache_mib << 20
     processes = options.processes or processors()
-    source: Source = open_source(replace(spec.source, seconds=options.storage_seconds, folder=str(folder), limit=limit))
+    source: Source
+    source = stored = open_source(
+        replace(spec.source, seconds=options.storage_seconds, folder=str(folder), limit=limit)
+    )
     steps = spec.steps
     pack = next((number for number, step in enumerate(steps) if isinstance(step, Pack)), None)
     if pack is not None:
-        source = packed(source, steps[:pack], steps[pack], processes=processes, folder=folder, limit=limit)
+        source = packed(stored, steps[:pack], steps[pack], processes=processes, folder=folder, limit=limit)
+        if isinstance(stored, Lines):
+            stored.close()
         steps = steps[pack + 1 :]
     order = Order(
         samples=len(source),

@@ -12,9 +12,10 @@ from typing import Final
 
 from regatta_feed.errors import FeedError, OutOfMemoryError
 from regatta_feed.metrics import Counts
-from regatta_feed.pipeline import Pipeline, Schema
+from regatta_feed.pipeline import Pipeline
 from regatta_feed.queues import Batch
 from regatta_feed.ring import Ring
+from regatta_feed.schema import Schema
 from regatta_feed.settings import Settings
 from regatta_feed.worker import Answer, Task, Worker, start
 from regatta_runtime import oom

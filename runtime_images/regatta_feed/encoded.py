@@ -75,13 +75,16 @@ class EncodedCache:
         if not self._sizes[sample]:
             return None
         try:
-            data = self._path(sample).read_bytes()
+            found = _unpacked(sample, self._path(sample).read_bytes())
         except OSError:
-            return None  # it went to make room
-        found = _unpacked(sample, data)
+            found = None
         if found is not None:
             self._used[sample] = time.monotonic_ns()
-        return found
+            return found
+        with self._locked():  # it went to make room, or is not what was written
+            self._total[0] -= self._sizes[sample]
+            self._sizes[sample] = 0
+        return None
 
     def put(self, sample: int, record: Record) -> None:
         """Keep a record of bytes; what was used longest ago makes room for it."""
@@ -92,21 +95,25 @@ class EncodedCache:
         if (kind == _WHOLE and abs(label) >= 1 << 53) or _HEAD.size + len(data) > self.limit // 8:
             return
         head = _HEAD.pack(_MAGIC, sample, len(data), kind, 0.0 if label is None else float(label))
+        size = len(head) + len(data)
         part = self._folder / f"part-{self.worker}-{threading.get_native_id()}"
+        self._reserve(size)
         try:
-            self._make_room(len(head) + len(data))
             with part.open("wb") as file:
                 file.write(head)
                 file.write(data)
             part.replace(self._path(sample))
         except OSError:  # the disk is full: it is read from the source again
             part.unlink(missing_ok=True)
+            with self._locked():
+                self._total[0] -= size
             return
         with self._locked():
-            if not self._sizes[sample]:
-                self._used[sample] = time.monotonic_ns()
-                self._sizes[sample] = len(head) + len(data)
-                self._total[0] += len(head) + len(data)
+            if self._sizes[sample]:  # two have read it at the same time
+                self._total[0] -= size
+                return
+            self._used[sample] = time.monotonic_ns()
+            self._sizes[sample] = size
 
     def claim(self, sample: int) -> bool:
         """Say that this process reads a sample from the source now; False where another one does."""
@@ -141,14 +148,14 @@ class EncodedCache:
     def _path(self, sample: int) -> Path:
         return self._folder / f"{sample % FOLDERS:02x}" / str(sample)
 
-    def _make_room(self, size: int) -> None:
-        if self._total[0] + size <= self.limit:
-            return
+    def _reserve(self, size: int) -> None:
+        """Count the bytes before they are written, so that many that write at once keep to the limit, too."""
         with self._locked():
-            there = np.flatnonzero(self._sizes)
-            excess = int(self._total[0]) + size - int(self.limit * LEAVE)
-            if excess <= 0:
+            self._total[0] += size
+            excess = int(self._total[0]) - int(self.limit * LEAVE)
+            if self._total[0] <= self.limit:
                 return
+            there = np.flatnonzero(self._sizes)
             order = there[np.argsort(self._used[there], kind="stable")]
             gone = order[: int(np.searchsorted(np.cumsum(self._sizes[order]), excess)) + 1]
             for sample in gone.tolist():
@@ -170,7 +177,7 @@ class EncodedCache:
                     status = entry.stat()
                     self._sizes[sample], self._used[sample] = status.st_size, 0
         self._total[0] = self._sizes.sum()
-        self._make_room(0)
+        self._reserve(0)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

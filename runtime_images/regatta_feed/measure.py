@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from regatta_feed.isolate import isolated
-from regatta_feed.pipeline import Pipeline, Schema
+from regatta_feed.pipeline import Pipeline
+from regatta_feed.schema import Schema
 from regatta_feed.server import Server, Settings
 
 __all__ = ["measure", "step_table"]

@@ -71,6 +71,7 @@ def packed(source: Source, steps: Sequence[Step], pack: Pack, *, processes: int,
     count = len(source)
     shares = [range(count * n // processes, count * (n + 1) // processes) for n in range(processes)]
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         files = [tempfile.TemporaryFile(dir=folder) for _ in shares]  # noqa: SIM115 - they live as long as the feed
     except OSError as error:
         raise FeedError(f"{folder}: the tokens cannot be kept there: {error.strerror}") from error

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from regatta_feed.errors import FeedError
 from regatta_feed.measure import step_table
-from regatta_feed.pipeline import Pipeline, image_like
+from regatta_feed.pipeline import Pipeline
+from regatta_feed.schema import image_like
 from regatta_feed.steps.audio import Spectrogram
 from regatta_feed.steps.base import Item, Kind
 from regatta_feed.steps.sounds import Spectrum

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from regatta_feed.errors import FeedError
-from regatta_feed.pipeline import Pipeline, Schema
+from regatta_feed.pipeline import Pipeline
 from regatta_feed.queues import Queue
 from regatta_feed.ring import Ring
+from regatta_feed.schema import Schema
 from regatta_feed.settings import Settings
 from regatta_runtime.data import protocol
 

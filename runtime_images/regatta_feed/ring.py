@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regatta_feed.errors import FeedError
-from regatta_feed.pipeline import Schema
+from regatta_feed.schema import Schema
 from regatta_runtime.data import protocol
 
 __all__ = ["Ring", "Slots", "slots_of"]

@@ -25,10 +25,11 @@ from regatta_feed.damage import Damage, DamageBook
 from regatta_feed.errors import FeedError
 from regatta_feed.memory import keep_freed_memory
 from regatta_feed.metrics import Counts, exposition, http_answer
-from regatta_feed.pipeline import Pipeline, Schema
+from regatta_feed.pipeline import Pipeline
 from regatta_feed.queues import Batch, Queue
 from regatta_feed.readers import Readers
 from regatta_feed.ring import Ring, slots_of
+from regatta_feed.schema import Schema
 from regatta_feed.settings import Settings
 from regatta_feed.worker import Answer, Task
 

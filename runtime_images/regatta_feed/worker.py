@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from regatta_feed.errors import FeedError
-from regatta_feed.pipeline import Pipeline, Schema
+from regatta_feed.pipeline import Pipeline
 from regatta_feed.ring import Ring
+from regatta_feed.schema import Schema
 from regatta_feed.settings import Settings
 
 __all__ = ["Answer", "Answers", "Task", "Worker", "start"]

@@ -19,7 +19,8 @@ class Pinning:
     """Registers a client's memory before its first batch, and again when there is new memory."""
 
     def __init__(self) -> None:
-        self._done: Any = None
+        self._done: Any = None  # the memory, which must not go while it is registered
+        self._address = 0
         self._given_up = False
 
     def __call__(self, client: Client) -> None:
@@ -40,8 +41,12 @@ class Pinning:
             if not torch.cuda.is_available():
                 self._given_up = True
                 return None
-            view = (ctypes.c_ubyte * len(memory)).from_buffer(memory)
-            code = int(torch.cuda.cudart().cudaHostRegister(ctypes.addressof(view), len(memory), PORTABLE))
+            cuda = torch.cuda.cudart()
+            if self._address:
+                torch.cuda.synchronize()
+                cuda.cudaHostUnregister(self._address)
+            self._address = ctypes.addressof((ctypes.c_ubyte * len(memory)).from_buffer(memory))
+            code = int(cuda.cudaHostRegister(self._address, len(memory), PORTABLE))
             if code != 0:
                 return f"CUDA's error {code}"
         except Exception as error:  # whatever it is: training goes on without

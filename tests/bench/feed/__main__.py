@@ -29,7 +29,7 @@ GOALS: Final = {
 }
 """Times the speed of the DataLoader; later epochs are those with cache: Decoded."""
 
-OTHERS: Final = ("tf.data", "DALI")
+OTHERS: Final = ("tf.data", "DALI", "FFCV")
 """Than which the feed must not be slower."""
 
 
@@ -80,6 +80,8 @@ def main() -> int:
         contestants.append(Contestant("tf.data", HERE / "of_tensorflow.py", options.tensorflow, leaves_out=("jitter",)))
     if options.dali:
         contestants.append(Contestant("DALI", HERE / "of_dali.py", options.dali, leaves_out=("jitter",)))
+    if options.ffcv:
+        contestants.append(Contestant("FFCV", HERE / "of_ffcv.py", options.ffcv, leaves_out=("jitter",)))
     missed = []
     for size, (count, width, height, epochs) in SIZES.items():
         root = photographs(cache / size, count=count, width=width, height=height)

@@ -42,13 +42,13 @@ def main() -> None:
     order = Order(samples=len(source), world=1, batch=32, seed=1)
     made = Pipeline(source, spec.steps, order)
     processes = int(workers)
-    if spec.cache:
+    if spec.cache == "Decoded":
         made.kept = deterministic(spec.steps)
         limit = 4 << 30
         made.cache = DecodedCache(samples=len(source), folder=Path("/tmp"), limit=limit, writers=processes)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         settings = Settings(folder=Path(folder), processes=processes, epochs=int(epochs), sink=True)
-        if spec.cache:  # what is measured then are the epochs after the first
+        if spec.cache == "Decoded":  # what is measured then are the epochs after the first
             Server(made, made.schema("NCHW"), replace(settings, epochs=1)).run()
         server = Server(made, made.schema("NCHW"), settings)
         before = cpu()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from regatta_feed.errors import SourceError
 from regatta_feed.isolate import isolated
@@ -48,12 +50,14 @@ def same(one: list[tuple[Any, ...]], other: list[tuple[Any, ...]]) -> bool:
     )
 
 
-def remote(uri: str, endpoint: str, *, arguments: tuple[str, ...] = (), **fields: Any) -> dict[str, Any]:
+def remote(
+    uri: str, endpoint: str, *, arguments: tuple[str, ...] = (), seconds: int = 60, **fields: Any
+) -> dict[str, Any]:
     """What a Feed over the URI takes."""
     return {
         "source": {"uri": uri, "format": "ImageFolder"},
         "env": {**ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint},
-        "arguments": ("--storage-seconds", "4", *arguments),
+        "arguments": ("--storage-seconds", str(seconds), *arguments),
         **fields,
     }
 
@@ -95,11 +99,34 @@ def test_every_format_is_the_same_behind_a_uri(tmp_path: Path, s3: S3, kind: str
     uri = s3.upload(tmp_path, f"formats/{kind}")
 
     def records(where: str) -> list[Any]:
-        source = open_source(SourceSpec(uri=where, format=kind))
+        source = open_source(SourceSpec(uri=where, format=kind, folder=str(tmp_path)))
         return [(source.read(n), source.name(n).rpartition("/")[2]) for n in range(len(source))]
 
     with environment(s3.endpoint):
         assert isolated(lambda: records(uri)) == records(str(tmp_path))
+
+
+def test_text_is_copied_whole_and_leaves_nothing_behind(tmp_path: Path, s3: S3) -> None:
+    made = Tokenizer(models.WordLevel({"[UNK]": 0, "one": 1, "two": 2}, "[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "a.txt").write_text("one two three\n" * 40)
+    uri = s3.upload(tmp_path / "text", "text")
+    fields = remote(uri, s3.endpoint, arguments=("--cache-folder", str(tmp_path / "cache")), epochs=1)
+    fields |= {"source": {"uri": uri, "format": "Text"}, "shuffle": None}
+    tokenize = {"tokenize": {"file": str(tmp_path / "tokenizer.json")}}
+    for steps, wanted in (
+        ([tokenize, {"pack": {"length": 4}}], [[1, 2, 0, 1], [2, 0, 1, 2], [0, 1, 2, 0], [1, 2, 0, 1]]),
+        ([tokenize, {"pad": {"length": 4, "value": 9}}], [[1, 2, 0, 9]] * 4),
+    ):
+        with Feed(tmp_path, **{**fields, "pipeline": steps}) as feed:
+            batches = feed.batches()
+            assert next(iter(batches))[0].tolist() == wanted
+            batches.close()
+            feed.signal(signal.SIGTERM)
+            assert feed.wait() == 0
+        assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_other_schemes_go_through_fsspec(tmp_path: Path) -> None:
@@ -154,7 +181,7 @@ def test_what_was_used_longest_ago_makes_room(tmp_path: Path, s3: S3) -> None:
 @pytest.mark.parametrize("fault", ["503", "dead", "slow"])
 def test_a_storage_that_comes_back_costs_time_and_no_batch(tmp_path: Path, s3: S3, proxy: Proxy, fault: str) -> None:
     uri = s3.upload(image_folder(tmp_path / "data", 60, height=300, width=400), "faults")
-    arguments = ("--storage-seconds", "60", "--cache-mib", "1")
+    arguments = ("--cache-mib", "1")
     with Feed(tmp_path, **remote(uri, proxy.endpoint, arguments=arguments, batchSize=2)) as feed:
         batches = feed.batches()
         found = []
@@ -178,7 +205,7 @@ def test_a_storage_that_stays_away_ends_the_feed_with_its_name(
 ) -> None:
     uri = s3.upload(image_folder(tmp_path / "data", 60, height=300, width=400), "faults")
     arguments = ("--cache-mib", "1")  # so that not all is read ahead
-    with Feed(tmp_path, **remote(uri, proxy.endpoint, arguments=arguments, batchSize=2)) as feed:
+    with Feed(tmp_path, **remote(uri, proxy.endpoint, arguments=arguments, seconds=4, batchSize=2)) as feed:
         batches = feed.batches()
         next(iter(batches))
         proxy.commit(fault)
@@ -203,6 +230,6 @@ def test_where_nothing_can_be_listed_the_feed_says_so(
     tmp_path: Path, proxy: Proxy, uri: str, fault: str, words: str
 ) -> None:
     proxy.commit(fault)
-    with Feed(tmp_path, **remote(uri, proxy.endpoint)) as feed:
+    with Feed(tmp_path, **remote(uri, proxy.endpoint, seconds=4)) as feed:
         assert feed.wait() == 1
         assert words in feed.words()
