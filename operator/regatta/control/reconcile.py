@@ -82,9 +82,10 @@ class Reconciler:
         self._events = events
         self._installation = installation
         self._heard = heard
-        self._series = series or JobSeries()
+        # Both are empty at first, and so false.
+        self._series = JobSeries() if series is None else series
         self._changed = changed
-        self._turns = turns or Turns(per_second=MEASURED_WRITES)
+        self._turns = Turns(per_second=MEASURED_WRITES) if turns is None else turns
         self._now = now
         self._warnings: dict[JobKey, dict[str, str]] = {}
         self._groups: dict[JobKey, tuple[datetime, GroupFacts]] = {}
