@@ -126,7 +126,7 @@ def _write(
             total += _flush(waiting, file)
             held = 0
             if total * TOKEN.itemsize > limit:
-                raise FeedError("the tokens take more than --cache-mib; raise it")
+                raise SourceError("the tokens take more than --cache-mib (cacheSize of a job); raise it")
     total += _flush(waiting, file)
     return total, damaged, notices
 

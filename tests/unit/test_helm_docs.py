@@ -12,7 +12,8 @@ from regatta.control.settings import Settings
 REPO: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = (REPO / "docs" / "helm.md").read_text()
 BY_VALUES: Final = {
-    *("namespaces", "runtime_image", "operator_image", "framework_images", "image_pull_policy", "injection"),
+    *("namespaces", "runtime_image", "operator_image", "feed_image", "framework_images", "image_pull_policy"),
+    *("injection", "prices"),
     *("job_defaults", "job_fence", "job_egress", "job_metrics_from", "port", "stop_seconds", "log_level"),
     *("lease_name", "lease_seconds", "renew_seconds", "retry_seconds"),
 }

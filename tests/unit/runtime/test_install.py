@@ -76,7 +76,7 @@ def test_every_import_is_of_the_standard_library_or_of_the_runtime(source: Path)
     # What torch modules are made in is imported when one is made, and not before: see test_caffe_files.py.
     theirs = {"torch"} if source.parent.name == "caffe" else set()
     # Only when a program asks for tensors, and then of the framework that it asks for.
-    inside = {id(node) for outer in tree.body if isinstance(outer, ast.FunctionDef) for node in ast.walk(outer)}
+    inside = {id(node) for outer in ast.walk(tree) if isinstance(outer, ast.FunctionDef) for node in ast.walk(outer)}
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
