@@ -82,8 +82,11 @@ def test_two_workers_learn_real_photographs_that_a_classic_pipeline_prepares(
     name = manifest["metadata"]["name"]
 
     playground.api.create("trainingjobs", manifest, namespace=playground.namespace)
-    playground.wait_phase(name, "Succeeded", timeout=PATIENCE)
+    status = playground.wait_phase(name, "Succeeded", timeout=PATIENCE)
 
+    pace = status["efficiency"]
+    assert pace["samplesPerSecond"] * pace["stepSeconds"] == pytest.approx(2 * 16, rel=0.01)
+    assert 0 <= pace["dataStallFraction"] < 1
     for pod in playground.pods(name):
         [accuracy] = re.findall(r"test accuracy: (\d\.\d+)", playground.log(pod["metadata"]["name"]))
         assert float(accuracy) >= 0.9

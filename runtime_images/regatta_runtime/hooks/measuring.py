@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Mapping
 
-from regatta_runtime.hooks import keras_steps, tensorflow_steps, torch_steps
+from regatta_runtime.hooks import feed_steps, keras_steps, tensorflow_steps, torch_steps
 from regatta_runtime.hooks.imports import Hook, after_import
 from regatta_runtime.measure import meter as meters
 from regatta_runtime.measure.readings import plain_version
@@ -25,7 +25,7 @@ def install(environ: Mapping[str, str], *, samples_per_step: int, steps_done: in
     framework, alone = environ.get("REGATTA_FRAMEWORK"), environ.get("WORLD_SIZE", "1") == "1"
     meter.about(strategy="single" if alone else {"Keras": "keras", "Horovod": "horovod"}.get(framework or "", "other"))
     seen = keras_steps.Seen(meter)
-    found: List[Dict[str, Hook]] = [torch_steps.hooks(meter), keras_steps.hooks(meter, seen)]
+    found: List[Dict[str, Hook]] = [torch_steps.hooks(meter), feed_steps.hooks(meter), keras_steps.hooks(meter, seen)]
     found.append(tensorflow_steps.hooks(meter, seen))
     package = PACKAGES.get(environ.get("REGATTA_FRAMEWORK", ""))
     if package:
