@@ -41,10 +41,12 @@ class ReadAhead:
         queues: int,
         epochs: int | None,
         seconds: float,
+        done: Callable[[int], bool] = lambda _: False,
         readers: int = READERS,
     ) -> None:
         self._read, self._cache, self._order = read, cache, order
         self._workers, self._queues, self._epochs, self._seconds = workers, queues, epochs, seconds
+        self._done = done  # whether what becomes of a sample is kept, so that it is not read again
         self._changed = threading.Condition()
         self._queue: deque[int] = deque()
         self._waiting: set[int] = set()
@@ -58,14 +60,14 @@ class ReadAhead:
     def want(self, samples: Iterable[int], *, epoch: int, step: int, rank: int) -> None:
         """These are needed at once; after them, this worker's share of the rank's next steps."""
         with self._changed:
-            now = [sample for sample in samples if not self._cache.has(sample) and sample not in self._doing]
+            now = [sample for sample in samples if not self._there(sample) and sample not in self._doing]
             urgent = set(now)
             if urgent & self._waiting:
                 self._queue = deque(sample for sample in self._queue if sample not in urgent)
             self._queue.extendleft(reversed(now))
             self._waiting |= urgent
             for sample in self._later(epoch, step, rank):
-                if sample not in self._waiting and sample not in self._doing and not self._cache.has(sample):
+                if sample not in self._waiting and sample not in self._doing and not self._there(sample):
                     self._queue.append(sample)
                     self._waiting.add(sample)
             self._changed.notify_all()
@@ -103,6 +105,9 @@ class ReadAhead:
         """How many steps ahead there is room for."""
         mean = self._seen[0] // self._seen[1] if self._seen[1] else GUESS
         return max(1, min(FARTHEST, self._cache.room // max(1, mean * self._order.batch * self._queues)))
+
+    def _there(self, sample: int) -> bool:
+        return self._cache.has(sample) or self._done(sample)
 
     def _later(self, epoch: int, step: int, rank: int) -> Iterable[int]:
         """What is not planned yet of the steps after this one."""

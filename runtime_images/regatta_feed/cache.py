@@ -46,6 +46,10 @@ class DecodedCache:
         self._index = np.frombuffer(mmap.mmap(-1, max(1, samples) * _ENTRY.itemsize), _ENTRY)
         self._used = np.frombuffer(mmap.mmap(-1, writers * 8), np.int64)
 
+    def has(self, sample: int) -> bool:
+        """Whether a sample is kept."""
+        return bool(self._index["kind"][sample])
+
     def get(self, sample: int) -> tuple[NDArray[np.uint8], Any] | None:
         """The image and label of a sample, if they are kept; the image is the cache's own memory."""
         entry = self._index[sample]

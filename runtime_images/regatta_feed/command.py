@@ -183,7 +183,8 @@ def _pipeline(spec: FeedSpec, options: argparse.Namespace) -> Pipeline:
             writers=processes,
         )
     if pack is None and (spec.cache == "Encoded" or is_remote(spec.source.uri)):
-        keep = spec.cache == "Encoded" and options.cache_folder is not None
+        # Files of this machine may change under their names, of which alone their digest is made.
+        keep = spec.cache == "Encoded" and options.cache_folder is not None and is_remote(spec.source.uri)
         pipeline.encoded = EncodedCache(
             samples=len(source),
             folder=folder,

@@ -81,6 +81,7 @@ class Pipeline:
                 queues=settings.queues,
                 epochs=settings.epochs,
                 seconds=settings.storage_seconds,
+                done=self.cache.has if self.cache is not None else lambda _: False,
             )
 
     def forget(self, number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, List, Tuple
 
 from regatta_runtime.data.client import Batch, Field
@@ -11,31 +12,20 @@ def numpy_arrays(batch: Batch, fields: List[Field]) -> Tuple[Any, ...]:
     """One numpy array for each field."""
     import numpy
 
-    return tuple(
-        numpy.frombuffer(batch.lease, field.dtype, batch.count * _product(field.shape), field.offset).reshape(
-            (batch.count, *field.shape)
-        )
-        for field in fields
-    )
+    lease, count = batch.lease, batch.count
+    return tuple([numpy.ndarray((count, *shape), dtype, lease, offset) for _, dtype, shape, offset in fields])
 
 
 def torch_tensors(batch: Batch, fields: List[Field]) -> Tuple[Any, ...]:
     """One torch tensor for each field; numpy is not needed."""
     import torch
 
+    lease, count = batch.lease, batch.count
     return tuple(
-        torch.frombuffer(
-            batch.lease,
-            dtype=getattr(torch, field.dtype),
-            count=batch.count * _product(field.shape),
-            offset=field.offset,
-        ).view(batch.count, *field.shape)
-        for field in fields
+        [
+            torch.frombuffer(lease, dtype=getattr(torch, dtype), count=count * math.prod(shape), offset=offset).view(
+                count, *shape
+            )
+            for _, dtype, shape, offset in fields
+        ]
     )
-
-
-def _product(shape: List[int]) -> int:
-    total = 1
-    for side in shape:
-        total *= side
-    return total

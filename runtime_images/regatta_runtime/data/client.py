@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import gc
 import math
@@ -93,24 +92,25 @@ class Client:
 
     def next(self) -> Optional[Batch]:
         """The next batch, waited for; None after the last epoch."""
-        self._check_process()
+        if _forks != self._born:
+            self._check_process()
         if self._closing:
             raise FeedError("this connection to the feed was closed")
-        self._pass_fences(most=max(0, self._slots - FREE_OF_FENCES))
+        if self._fenced:
+            self._pass_fences(most=max(0, self._slots - FREE_OF_FENCES))
         if self._held >= self._slots:
             self._wait_for_room()
         while True:
-            record = protocol.unpack(self._receive(protocol.RECORD_SIZE))
-            if record.kind == protocol.ERROR:
-                words = self._receive(min(record.count, protocol.TEXT_LIMIT)).decode("utf-8", "replace")
+            kind, slot, turn, epoch, step, count = protocol.unpack_plain(self._receive(protocol.RECORD_SIZE))
+            if kind == protocol.BATCH and turn == self._turn:
+                return self._lease(slot, turn, epoch, step, count)
+            if kind == protocol.ERROR:
+                words = self._receive(min(count, protocol.TEXT_LIMIT)).decode("utf-8", "replace")
                 raise FeedError(f"the feed gave up: {words}")
-            if record.turn != self._turn:
-                if record.kind == protocol.BATCH:
-                    self._send(protocol.Record(protocol.FREE, slot=record.slot))
-                continue
-            if record.kind == protocol.END:
+            if turn == self._turn and kind == protocol.END:
                 return None
-            return self._lease(record)
+            if kind == protocol.BATCH:
+                self._send(protocol.Record(protocol.FREE, slot=slot))
 
     def _wait_for_room(self) -> None:
         """Until a batch is given back: by a cycle of objects that is collected, or by another thread, soon."""
@@ -165,17 +165,17 @@ class Client:
         if getattr(self, "_sock", None) is not None:
             self._hang_up()
 
-    def _lease(self, record: protocol.Record) -> Batch:
-        start = record.slot * self._slot_bytes
-        found = protocol.unpack_header(self._map, start)
-        if record.slot >= self._slots or found != (record.turn, record.epoch, record.step, record.count):
+    def _lease(self, slot: int, turn: int, epoch: int, step: int, count: int) -> Batch:
+        start = slot * self._slot_bytes
+        found = protocol.unpack_header(self._map, start) if slot < self._slots else None
+        if found != (turn, epoch, step, count):
             raise FeedError(
-                f"slot {record.slot} does not hold the batch that the feed announced: {found}, not {record}"
+                f"slot {slot} does not hold the batch that the feed announced: {found}, not {turn, epoch, step, count}"
             )
         lease = self._type.from_buffer(self._map, start)
-        lease.client, lease.slot, lease.ring = self, record.slot, self._map
+        lease.client, lease.home = self, self._homes[slot]
         self._held += 1
-        return Batch(lease, record.epoch, record.step, record.count)
+        return Batch(lease, epoch, step, count)
 
     def _pass_fences(self, *, most: int) -> None:
         """Give back what the device has done with; wait for the oldest while more than `most` are left."""
@@ -200,8 +200,10 @@ class Client:
         sock = self._sock
         if sock is None:
             return
-        with contextlib.suppress(OSError):  # the feed is gone: the next wait for a batch notices
-            sock.send(protocol.Record(protocol.FREE, slot=slot).pack())
+        try:  # noqa: SIM105 - with every batch, and suppress() is a call and an object more
+            sock.send(self._free_records[slot])
+        except OSError:
+            pass  # the feed is gone: the next wait for a batch notices
         if self._closing and self._held == 0:
             self._hang_up()
 
@@ -286,10 +288,14 @@ class Client:
         if self.fields and fields != self.fields:
             raise FeedError("the feed was started again with another pipeline; start the program again, too")
         self.fields, self.facts = fields, facts
-        self._type = type("Lease", (ctypes.c_ubyte * self._slot_bytes,), {"__del__": _end_of_lease})
+        self._free_records = [protocol.Record(protocol.FREE, slot=slot).pack() for slot in range(self._slots)]
+        self._homes = [(slot, self._map) for slot in range(self._slots)]
+        self._type = type(
+            "Lease", (ctypes.c_ubyte * self._slot_bytes,), {"__slots__": ("client", "home"), "__del__": _end_of_lease}
+        )
 
 
 def _end_of_lease(lease: Any) -> None:
     client = getattr(lease, "client", None)
     if client is not None:
-        client._give_back(lease.slot, lease.ring)
+        client._give_back(*lease.home)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from typing import Any, Optional
+from typing import Any
 
 from regatta_runtime.data.client import Client
 
@@ -28,34 +28,40 @@ class Pinning:
         memory = client.memory
         if self._given_up or self._done is memory:
             return
-        problem = self._pin(memory, client)
-        self._done = memory
-        if problem:
-            self._given_up = True
-            print(f"regatta: batches are not in pinned memory: {problem}", file=sys.stderr, flush=True)
-
-    def _pin(self, memory: Any, client: Client) -> Optional[str]:
         try:
-            import torch
-
-            if not torch.cuda.is_available():
-                self._given_up = True
-                return None
-            cuda = torch.cuda.cudart()
-            if self._address:
-                torch.cuda.synchronize()
-                cuda.cudaHostUnregister(self._address)
-            self._address = ctypes.addressof((ctypes.c_ubyte * len(memory)).from_buffer(memory))
-            code = int(cuda.cudaHostRegister(self._address, len(memory), PORTABLE))
-            if code != 0:
-                return f"CUDA's error {code}"
+            address = register(memory, before=self._address)
         except Exception as error:  # whatever it is: training goes on without
-            return f"{type(error).__name__}: {error}"
+            self._given_up = True
+            print(f"regatta: batches are not in pinned memory: {error}", file=sys.stderr, flush=True)
+            return
+        self._done, self._address = memory, address
+        if address:
+            client.fence = fence
+        else:
+            self._given_up = True
 
-        def fence() -> Any:
-            event = torch.cuda.Event()
-            event.record()
-            return event
 
-        client.fence = fence
-        return None
+def register(memory: Any, *, before: int) -> int:
+    """Pin the memory instead of that at an address before; returns its address, 0 where there is no CUDA."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return 0
+    cuda = torch.cuda.cudart()
+    if before:
+        torch.cuda.synchronize()
+        cuda.cudaHostUnregister(before)
+    address = ctypes.addressof((ctypes.c_ubyte * len(memory)).from_buffer(memory))
+    code = int(cuda.cudaHostRegister(address, len(memory), PORTABLE))
+    if code != 0:
+        raise RuntimeError(f"cudaHostRegister answers {code}")
+    return address
+
+
+def fence() -> Any:
+    """What is done when the device has done all that the current stream was told until now."""
+    import torch
+
+    event = torch.cuda.Event()
+    event.record()
+    return event

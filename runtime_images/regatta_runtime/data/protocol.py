@@ -56,6 +56,10 @@ def unpack(data: bytes) -> Record:
     return Record(*_RECORD.unpack(data))
 
 
+unpack_plain = _RECORD.unpack
+"""The same as a plain tuple, for what is done with every batch."""
+
+
 def pack_header(buffer: Any, offset: int, *, turn: int, epoch: int, step: int, count: int) -> None:
     """Say in a slot itself what is in it."""
     _HEADER.pack_into(buffer, offset, _MAGIC, turn, epoch, step, count)

@@ -167,6 +167,19 @@ def test_a_second_epoch_and_a_second_feed_read_no_object_that_is_kept(tmp_path: 
         assert same(copies(batches), first)
 
 
+def test_images_that_are_kept_decoded_are_not_read_again(tmp_path: Path, s3: S3, proxy: Proxy) -> None:
+    uri = s3.upload(image_folder(tmp_path / "data", 60, height=300, width=400), "decoded")
+    arguments = ("--cache-mib", "40")
+    with Feed(tmp_path, **remote(uri, proxy.endpoint, cache="Decoded", arguments=arguments)) as feed:
+        batches = feed.batches()
+        copies(batches)
+        proxy.commit("dead")
+        before = proxy.connections
+        for _ in range(3):
+            assert len(copies(batches)) == 15
+        assert proxy.connections == before
+
+
 def test_what_was_used_longest_ago_makes_room(tmp_path: Path, s3: S3) -> None:
     uri = s3.upload(image_folder(tmp_path / "data", 40, height=300, width=400), "large")
     arguments = ("--cache-folder", str(tmp_path / "cache"), "--cache-mib", "1")
