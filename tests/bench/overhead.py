@@ -1,7 +1,8 @@
 """What measuring costs a PyTorch loop of 5 ms steps: the same program with and without, in turns.
 
 A step waits 5 ms as for an accelerator (it looks at the clock until then), fetches a batch from a DataLoader, and
-computes a small model's gradients and Adam's update. What the instruments do comes on top of that, on cold caches.
+computes a small model's gradients and Adam's update. What the instruments do comes on top of that. The
+goal is for the CPU time that they add, which a busy machine hardly changes; by the clock, its other work is in it too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tests.frameworks.environments import PYTORCH
 
 __all__ = ["measure"]
 
+STEP: Final = 0.005
 STEPS: Final = 1000
 GOAL: Final = 1.01
 PROGRAM: Final = Path(__file__).parent / "overhead_loop.py"
@@ -43,15 +45,17 @@ def measure(*, rounds: int) -> list[Result]:
     with_, without = (statistics.median(run["step"] for run in found[on]) for on in (True, False))
     return [
         Result(
-            what="time of a 5 ms step, measured / not",
-            value=f"{with_ * 1e3:.3f} ms",
-            against=f"{without * 1e3:.3f} ms",
-            ratio=round(statistics.median(wall), 4),
+            what="a 5 ms step with the CPU of measuring it",
+            value=f"{(STEP + statistics.median(added)) * 1e3:.3f} ms",
+            against=f"{STEP * 1e3:.3f} ms",
+            ratio=1.0 + statistics.median(added) / STEP,
             goal=GOAL,
         ),
         Result(
-            what=f"  the same, {min(wall):.4f} to {max(wall):.4f} in {rounds} rounds",
-            value=f"{statistics.median(added) * 1e6:+.0f} us CPU",
+            what=f"  by the clock ({min(wall):.3f} to {max(wall):.3f})",
+            value=f"{with_ * 1e3:.3f} ms",
+            against=f"{without * 1e3:.3f} ms",
+            ratio=statistics.median(wall),
         ),
     ]
 
