@@ -16,7 +16,7 @@ SAID = "measures no more in this process"
     ("environment", "program", "framework", "what"),
     [
         pytest.param(PYTORCH, "torch_loop.py", "PyTorch", "meter.Meter.step", id="a step"),
-        pytest.param(PYTORCH, "torch_loop.py", "PyTorch", "meter.Meter.batch", id="a batch"),
+        pytest.param(PYTORCH, "torch_loop.py", "PyTorch", "meter.Meter.delivered", id="a batch"),
         pytest.param(PYTORCH, "torch_loop.py", "PyTorch", "meter.Meter.saved", id="a checkpoint"),
         pytest.param(TENSORFLOW, "keras_fit.py", "Keras", "meter.Meter.step", id="fit's step"),
         pytest.param(TENSORFLOW, "tensorflow_loop.py", "TensorFlow", "meter.Meter.step", id="a compiled step"),

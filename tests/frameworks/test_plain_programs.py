@@ -9,6 +9,7 @@ import pytest
 from regatta_runtime.measure.readings import About
 from tests.frameworks.environments import PYTORCH, TENSORFLOW, Environment
 from tests.frameworks.running import run
+from tests.unit.feed.feeds import Feed
 
 KERAS = {"framework": "Keras"}
 
@@ -80,6 +81,14 @@ def test_a_compiled_function_that_loops_over_batches_makes_as_many_steps_as_its_
     pace = told.ledger.pace()
     assert pace is not None
     assert pace.data_stall_fraction is None
+
+
+def test_batches_of_the_feed_are_seen(tmp_path: Path) -> None:
+    with Feed(tmp_path, epochs=1) as feed:
+        told = run(PYTORCH, "torch_feed.py", tmp_path, REGATTA_FEED=feed.folder)
+    assert told.exit_codes == [0], told.output
+    assert (told.reading().steps, told.reading().samples) == (10, 40)
+    assert told.of("data_wait") > 0
 
 
 def test_being_measured_changes_no_bit_of_what_keras_computes(tmp_path: Path) -> None:

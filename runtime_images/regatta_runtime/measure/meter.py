@@ -77,7 +77,11 @@ class Meter:
 
     def batch(self, value: object) -> None:
         """A batch was handed to the program."""
-        self._watch.batch(0 if self._samples_per_step is not None else leading_dimension(value))
+        self.delivered(leading_dimension(value))
+
+    def delivered(self, samples: int) -> None:
+        """A batch of so many samples was."""
+        self._watch.batch(0 if self._samples_per_step is not None else samples)
 
     def discard(self) -> None:
         """The batches since the last step were not for training."""
@@ -241,8 +245,8 @@ def restoring(meter: Meter, function: Function, *, look: Optional[Callable[[Any]
     return measured  # type: ignore[return-value]
 
 
-def fetching(meter: Meter, following: Function) -> Function:
-    """An iterator's `__next__`, with its time in `data_wait`, and the batch looked at."""
+def fetching(meter: Meter, following: Function, *, count: Callable[[Any], int] = leading_dimension) -> Function:
+    """An iterator's `__next__`, with its time in `data_wait`, and the batch's samples counted."""
 
     @functools.wraps(following)
     def measured(self: Any) -> Any:
@@ -255,7 +259,7 @@ def fetching(meter: Meter, following: Function) -> Function:
             outermost = meter.leave()
         if outermost:  # an iterator around another one hands out the same batch
             try:
-                meter.batch(batch)
+                meter.delivered(count(batch))
             except Exception as problem:
                 meter.fail(problem)
         return batch

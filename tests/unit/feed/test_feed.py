@@ -13,7 +13,6 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,6 @@ from regatta_feed.sources import open_source
 from regatta_feed.spec import read_spec
 from regatta_runtime.data import Batches, FeedError, numpy_batches, protocol
 from regatta_runtime.data.arrays import numpy_arrays
-from regatta_runtime.hooks import feed_steps
-from regatta_runtime.measure.meter import Meter
 from tests.unit.feed.feeds import PIPELINE, Feed
 from tests.unit.feed.pictures import jpeg
 
@@ -97,20 +94,6 @@ def test_a_program_goes_on_where_its_checkpoint_stands(tmp_path: Path) -> None:
         assert same(copies(second), computed(feed, epoch=1)[3:])
         second.load_state_dict({"epoch": 7, "step": 8})
         assert same(copies(second), computed(feed, epoch=7)[8:])
-
-
-def test_waits_for_the_feed_and_its_samples_are_measured(tmp_path: Path) -> None:
-    meter = Meter()
-    mine = type("Mine", (Batches,), {})
-    feed_steps.hooks(meter)["regatta_runtime.data.batches"](SimpleNamespace(Batches=mine))
-    with Feed(tmp_path, epochs=1) as feed:
-        began = time.monotonic()
-        for _ in mine(numpy_arrays, layout=None, feed=feed.folder, queue=0):
-            meter.step()
-        spent = time.monotonic() - began
-    reading = meter._watch.reading()
-    assert (reading.steps, reading.samples) == (10, 40)
-    assert 0 < reading.seconds["data_wait"] <= spent
 
 
 def test_leaving_a_loop_early_ends_its_epoch(tmp_path: Path) -> None:
