@@ -22,6 +22,7 @@ from tests.cluster.tool import api as tool
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 NODES = 20
 KWOK = "regatta.dev/kwok"
+DELETIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +72,15 @@ async def fleet(cluster: tool.Cluster) -> AsyncIterator[Fleet]:
     api.create("namespaces", {"metadata": {"name": name}})
     async with Client(connection) as client:
         yield Fleet(cluster, connection, client, api, name)
-    # All at once, while the nodes still are there, and end their pods.
+    # All at once, while the nodes still are there, and end their pods. One request has a minute, which is not enough.
     jobs = f"{TRAINING_JOBS.api_root}/namespaces/{name}/{TRAINING_JOBS.plural}"
     for path in (jobs, f"/api/v1/namespaces/{name}/pods"):
         command = [*cluster.kubectl(), "delete", "--raw", path]
-        await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+        for _ in range(DELETIONS):
+            done = await asyncio.to_thread(subprocess.run, command, check=False, capture_output=True, text=True)
+            if done.returncode == 0:
+                break
+        assert done.returncode == 0, done.stderr
     wait_for("the pods to be gone", lambda: not api.list("pods", namespace=name), timeout=120)
     api.delete("namespaces", name)
     api.close()

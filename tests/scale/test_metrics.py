@@ -21,7 +21,7 @@ from regatta.kube.lease import Timing
 from regatta.kube.resources import TRAINING_JOBS
 from tests.cluster.machine_room.replica import Replica, replica
 from tests.scale.conftest import Fleet, fleet_job
-from tests.unit.telemetry.exposition import problems
+from tests.unit.telemetry.exposition import excerpt, problems
 
 pytestmark = pytest.mark.cluster
 
@@ -53,7 +53,7 @@ async def test_scrapes_stay_short_however_many_jobs_there_are(fleet: Fleet) -> N
         spent = {path: await scraped(operator, path) for path in LIMITS}
         after = resident(operator)
         sizes = {path: len(await body(operator, path)) for path in LIMITS}
-        wrong = {path: problems(await body(operator, path)) for path in LIMITS}
+        wrong = {path: problems(excerpt(await body(operator, path))) for path in LIMITS}
     print(f"\n{JOBS} jobs, {RUNNING} of which train after {taken:.0f} s")
     for path, times in spent.items():
         limit, most = LIMITS[path], max(times)
