@@ -184,7 +184,7 @@ def fleet() -> Any:
             width=8,
             height=9,
             colours=STATES,
-            decimals=1,
+            decimals=2,
         ),
         row("Queue"),
         stacked(
