@@ -1,6 +1,6 @@
 """Installations come, change and go, and jobs do not notice: the chart under Helm, on the real cluster.
 
-The tests of this file take the session's installation away and put it back when they are done.
+The first tests look at the session's installation; then others take it away, and the file's end puts it back.
 """
 
 from __future__ import annotations
@@ -109,6 +109,46 @@ class Running:
         self.place.apply(job(witness).command(*TRAINS))
         self.place.wait_phase(witness, "Succeeded", timeout=120)
         self.lives()
+
+
+def test_every_default_image_trains_under_the_restricted_standard(playground: Playground) -> None:
+    """`playground` enforces it; what the frameworks do there is tested in their own files."""
+    frameworks = {"pytorch": {}, "tensorflow": {}, "keras": {"kerasBackend": "torch"}, "horovod": {}}
+    spelt = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "keras": "Keras", "horovod": "Horovod"}
+    finds = "import importlib.util as u, os; print('found', bool(u.find_spec('{}')), 'user', os.getuid())"
+    for name, more in frameworks.items():
+        module = "torch" if name == "pytorch" else name
+        each = job(name).framework(spelt[name]).set(**more).command("python3", "-c", finds.format(module))
+        playground.apply(each)
+
+    for name in frameworks:
+        playground.wait_phase(name, "Succeeded", timeout=180)
+        assert "found True user 1000" in playground.log(f"{name}-1-0")
+    labels = playground.api.get("namespaces", playground.namespace)["metadata"]["labels"]
+    assert labels.items() >= release.RESTRICTED.items()
+
+
+INVENTORY: Final = """
+import importlib.metadata, json, os, sys
+installed = importlib.metadata.distributions()
+found = {each.name.lower().replace("_", "-").replace(".", "-"): each.version for each in installed}
+print("INVENTORY", json.dumps([sys.version_info[:2], found, os.getuid()]))
+"""
+
+
+def test_the_operators_image_holds_what_its_bill_of_materials_says(playground: Playground) -> None:
+    image = playground.installation.images["operator"]
+    asks = job("inventory").framework("Custom").image(image).command("/opt/regatta/bin/python", "-c", INVENTORY)
+    playground.apply(asks.set(podTemplate={"spec": {"securityContext": {"runAsNonRoot": True}}}))
+    playground.wait_phase("inventory", "Succeeded", timeout=120)
+    told = re.search(r"INVENTORY (.*)", playground.log("inventory-1-0"))
+    assert told is not None
+    python, found, user = json.loads(told[1])
+
+    tools = {"pip", "setuptools", "regatta-operator"}
+    bill = sbom.packages("operator", python=".".join(map(str, python)))
+    assert {name: version for name, version in found.items() if name not in tools} == bill
+    assert user == 65532
 
 
 def test_jobs_train_on_through_upgrade_rollback_uninstall_and_reinstall_under_another_name(
@@ -307,46 +347,6 @@ def test_the_operators_namespace_enforces_the_restricted_standard(installation: 
 
     assert labels.items() >= release.RESTRICTED.items()
     assert len(installation.pods()) == 2
-
-
-def test_every_default_image_trains_under_the_restricted_standard(playground: Playground) -> None:
-    """`playground` enforces it; what the frameworks do there is tested in their own files."""
-    frameworks = {"pytorch": {}, "tensorflow": {}, "keras": {"kerasBackend": "torch"}, "horovod": {}}
-    spelt = {"pytorch": "PyTorch", "tensorflow": "TensorFlow", "keras": "Keras", "horovod": "Horovod"}
-    finds = "import importlib.util as u, os; print('found', bool(u.find_spec('{}')), 'user', os.getuid())"
-    for name, more in frameworks.items():
-        module = "torch" if name == "pytorch" else name
-        each = job(name).framework(spelt[name]).set(**more).command("python3", "-c", finds.format(module))
-        playground.apply(each)
-
-    for name in frameworks:
-        playground.wait_phase(name, "Succeeded", timeout=180)
-        assert "found True user 1000" in playground.log(f"{name}-1-0")
-    labels = playground.api.get("namespaces", playground.namespace)["metadata"]["labels"]
-    assert labels.items() >= release.RESTRICTED.items()
-
-
-INVENTORY: Final = """
-import importlib.metadata, json, os, sys
-installed = importlib.metadata.distributions()
-found = {each.name.lower().replace("_", "-").replace(".", "-"): each.version for each in installed}
-print("INVENTORY", json.dumps([sys.version_info[:2], found, os.getuid()]))
-"""
-
-
-def test_the_operators_image_holds_what_its_bill_of_materials_says(playground: Playground) -> None:
-    image = playground.installation.images["operator"]
-    asks = job("inventory").framework("Custom").image(image).command("/opt/regatta/bin/python", "-c", INVENTORY)
-    playground.apply(asks.set(podTemplate={"spec": {"securityContext": {"runAsNonRoot": True}}}))
-    playground.wait_phase("inventory", "Succeeded", timeout=120)
-    told = re.search(r"INVENTORY (.*)", playground.log("inventory-1-0"))
-    assert told is not None
-    python, found, user = json.loads(told[1])
-
-    tools = {"pip", "setuptools", "regatta-operator"}
-    bill = sbom.packages("operator", python=".".join(map(str, python)))
-    assert {name: version for name, version in found.items() if name not in tools} == bill
-    assert user == 65532
 
 
 VERBS: Final = ("get", "list", "watch", "create", "update", "patch", "delete")

@@ -33,13 +33,14 @@ def denied(account: str = release.RELEASE, *, since: str = "") -> set[Right]:
 def _entries(account: str) -> Iterator[dict[str, Any]]:
     """Requests about objects; discovery and versions are anybody's to read."""
     user = f"system:serviceaccount:{release.NAMESPACE}:{account}"
-    for line in tool.audit_log().read_text().splitlines():
-        try:
-            entry: dict[str, Any] = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # the last line, half written
-        if "objectRef" in entry and entry["user"]["username"] == user:
-            yield entry
+    with tool.audit_log().open() as lines:
+        for line in lines:
+            try:
+                entry: dict[str, Any] = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # the last line, half written
+            if "objectRef" in entry and entry["user"]["username"] == user:
+                yield entry
 
 
 def _right(entry: dict[str, Any]) -> Right:

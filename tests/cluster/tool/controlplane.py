@@ -103,6 +103,8 @@ def api_server(paths: Paths) -> Component:
             "--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement",
             f"--audit-policy-file={policy}",
             f"--audit-log-path={audit_log(paths)}",
+            # One file: what is turned over would be out of sight.
+            "--audit-log-maxsize=10000",
             "--audit-log-mode=batch",
             "--audit-log-batch-max-wait=1s",
             "--allow-privileged=true",
