@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests.cluster.tool.api import promtool_path
 
 __all__ = ["excerpt", "families", "problems", "value"]
 
@@ -39,15 +40,14 @@ def excerpt(text: str, *, rows: int = 200) -> str:
     return "".join(kept)
 
 
-def problems(text: str, *, promtool: str | None = None) -> list[str]:
-    """What is wrong with an exposition, by promtool where there is one and by the same rules as far as we know them."""
+def problems(text: str) -> list[str]:
+    """What is wrong with an exposition: what promtool says, and what it does not look at."""
     found = list(_problems(text))
-    tool = promtool or shutil.which("promtool")
-    if tool is not None:
-        checked = subprocess.run([tool, "check", "metrics"], input=text, text=True, capture_output=True, check=False)
-        found += [line for line in (checked.stdout + checked.stderr).splitlines() if line]
-        if checked.returncode and not found:
-            found.append(f"promtool ended with {checked.returncode}")
+    command = [promtool_path(), "check", "metrics"]
+    checked = subprocess.run(command, input=text, text=True, capture_output=True, check=False)
+    found += [line for line in (checked.stdout + checked.stderr).splitlines() if line]
+    if checked.returncode and not found:
+        found.append(f"promtool ended with {checked.returncode}")
     return found
 
 
