@@ -1,7 +1,6 @@
 """A real Prometheus over the story: blocks written by promtool, rules evaluated over the past, a server to ask."""
 
 import json
-import os
 import socket
 import subprocess
 import time
@@ -10,10 +9,8 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import yaml
 
@@ -21,25 +18,21 @@ from tests.cluster.tool import build
 from tests.cluster.tool.paths import Paths
 from tests.dashboards.fixture import openmetrics
 from tests.dashboards.story import END, START
+from tests.monitoring.rules import rendered
 
 __all__ = ["ask", "program", "rules", "running", "write_blocks"]
 
-STAND_IN: Final = Path(__file__).with_name("records.yaml")
-
 
 def program(name: str) -> Path:
-    """Prometheus or promtool: from the folder in REGATTA_PROGRAMS, else built by the cluster's tool."""
-    given = os.environ.get("REGATTA_PROGRAMS")
-    return Path(given) / name if given else build.program(Paths.default(), name)
+    """Prometheus or promtool, built by the cluster's tool when missing."""
+    return build.program(Paths.default(), name)
 
 
 def rules(folder: Path) -> Path:
-    """The chart's rules as a file that Prometheus reads; without them those that the dashboards need."""
-    if find_spec("tests.monitoring") is None:
-        return STAND_IN
-    rendered = folder / "rules.yaml"
-    rendered.write_text(import_module("tests.monitoring.rules").rendered())
-    return rendered
+    """The chart's rules as a file that Prometheus reads."""
+    file = folder / "rules.yaml"
+    file.write_text(rendered())
+    return file
 
 
 def write_blocks(folder: Path) -> None:
