@@ -27,6 +27,8 @@ SECONDS = 60
 GOODPUT = "namespace_trainingjob:regatta_goodput:ratio_rate5m"
 STALL = "namespace_trainingjob:regatta_data_stall:ratio_rate5m"
 STEPS = "regatta_runtime_steps_total"
+PODS = "regatta-system/regatta-jobs"
+"""What Prometheus calls the worker pods together: the PodMonitor's name."""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def answerer(name: str, what: str, place: Playground) -> JobBuilder:
         .framework("Custom")
         .image(place.installation.pytorch_image)
         .source(train=program("floods"))
-        .command("python3", "train.py", what)
+        .command("python3", "train.py", what, "9464")
         .set(runtime="Off", podTemplate={"spec": pod})
     )
 
@@ -81,7 +83,7 @@ def test_a_training_run_is_found_and_told_by_namespace_pod_job_worker_and_rank(
         ("0", "0", pods[0]),
         ("1", "1", pods[1]),
     ]
-    assert {(s.labels["container"], s.labels["job"]) for s in told} == {("trainer", "regatta-system/regatta-jobs")}
+    assert {(s.labels["container"], s.labels["job"]) for s in told} == {("trainer", PODS)}
     assert [0.3 < sample.value < 0.8 for sample in goodput] == [True]
     playground.wait_phase("sleeps", "Succeeded", timeout=SECONDS * 2)
     [truth] = results(playground.log(pods[0]))
@@ -180,12 +182,13 @@ def test_a_pod_that_lies_speaks_for_itself_alone(prometheus: Prometheus, playgro
     assert target["health"] == "up", target["lastError"]
     own = playground.wait(
         "what it told",
-        lambda: prometheus.query(f'{{__name__!="", namespace="{playground.namespace}", trainingjob="lies"}}'),
+        # The operator tells of the job as well.
+        lambda: prometheus.query(f'{{trainingjob="lies", namespace="{playground.namespace}", job="{PODS}"}}'),
         name="lies",
         timeout=SECONDS,
     )
 
-    told = {s.labels["__name__"]: s for s in own if not s.labels["__name__"].startswith(("scrape_", "ALERTS"))}
+    told = {s.labels["__name__"]: s for s in own if not s.labels["__name__"].startswith("scrape_")}
     assert set(told) == {STEPS, "up"}
     assert told[STEPS].labels["pod"] == playground.pods("lies")[0]["metadata"]["name"]
     assert (told[STEPS].labels["worker"], told[STEPS].labels["rank"]) == ("0", "0")
@@ -194,6 +197,39 @@ def test_a_pod_that_lies_speaks_for_itself_alone(prometheus: Prometheus, playgro
     # A time of its own would hide it from every query until then.
     [at] = prometheus.query(f'timestamp({STEPS}{{namespace="{playground.namespace}"}})')
     assert at.value == pytest.approx(time.time(), abs=30)
+
+
+def test_a_feed_beside_the_training_container_is_read_by_its_ports_name(
+    prometheus: Prometheus, playground: Playground
+) -> None:
+    fed = answerer("fed", "lies", playground).obj()["spec"]
+    mount = {"name": "regatta-source", "mountPath": "/workspace"}
+    sidecar = {
+        "name": "beside",
+        "image": playground.installation.pytorch_image,
+        "restartPolicy": "Always",
+        "command": ["python3", "/workspace/train.py", "feed", "9466"],
+        "ports": [{"name": "feed-metrics", "containerPort": 9466}],
+        "volumeMounts": [mount],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    fed["podTemplate"]["spec"]["initContainers"] = [sidecar]
+    playground.apply(job("fed").set(**fed))
+
+    [told] = playground.wait(
+        "what the feed told",
+        lambda: prometheus.query(f'regatta_preprocess_samples_total{{namespace="{playground.namespace}"}}'),
+        name="fed",
+        timeout=SECONDS,
+    )
+
+    assert told.value == 5.0
+    assert {label: told.labels[label] for label in ("trainingjob", "worker", "container")} == {
+        "trainingjob": "fed",
+        "worker": "0",
+        "container": "beside",
+    }
+    assert prometheus.query(f'{STEPS}{{namespace="{playground.namespace}", container="beside"}}') == []
 
 
 def test_promtool_finds_nothing_to_complain_about_in_what_is_served(
@@ -219,5 +255,5 @@ def test_promtool_finds_nothing_to_complain_about_in_what_is_served(
         assert done.returncode == 0, f"{target['scrapeUrl']}:\n{(done.stdout + done.stderr).decode()}"
     assert {target["labels"]["job"] for target in targets if target["health"] == "up"} == {
         "regatta-metrics",
-        "regatta-system/regatta-jobs",
+        PODS,
     }

@@ -1,4 +1,4 @@
-"""Stands in for a training container that answers Prometheus with what it should not: argument 1 says with what."""
+"""Stands in for a container that Prometheus reads: argument 1 says what it answers, argument 2 on which port."""
 
 import itertools
 import sys
@@ -33,6 +33,12 @@ def lies():
     yield f"namespace_trainingjob:regatta_goodput:ratio_rate5m{{{told}}} 1\n"
 
 
+def feed():
+    """What a feed tells, and what it has no business to tell."""
+    yield "regatta_preprocess_samples_total 5\n"
+    yield f"{STEP} 7\n"
+
+
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
@@ -49,4 +55,4 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("", 9464), Handler).serve_forever()
+    ThreadingHTTPServer(("", int(sys.argv[2])), Handler).serve_forever()
