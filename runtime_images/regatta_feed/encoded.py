@@ -151,18 +151,20 @@ class EncodedCache:
     def _reserve(self, size: int) -> None:
         """Count the bytes before they are written, so that many that write at once keep to the limit, too."""
         with self._locked():
+            if self._total[0] + size > self.limit:
+                self._evict(int(self._total[0]) + size - int(self.limit * LEAVE))
             self._total[0] += size
-            excess = int(self._total[0]) - int(self.limit * LEAVE)
-            if self._total[0] <= self.limit:
-                return
-            there = np.flatnonzero(self._sizes)
-            order = there[np.argsort(self._used[there], kind="stable")]
-            gone = order[: int(np.searchsorted(np.cumsum(self._sizes[order]), excess)) + 1]
-            for sample in gone.tolist():
-                self._total[0] -= self._sizes[sample]
-                self._sizes[sample] = 0
-                with contextlib.suppress(OSError):
-                    self._path(sample).unlink()
+
+    def _evict(self, excess: int) -> None:
+        """Take away what was used longest ago, so many bytes of it; under the lock."""
+        there = np.flatnonzero(self._sizes)
+        order = there[np.argsort(self._used[there], kind="stable")]
+        gone = order[: int(np.searchsorted(np.cumsum(self._sizes[order]), excess)) + 1]
+        for sample in gone.tolist():
+            self._total[0] -= self._sizes[sample]
+            self._sizes[sample] = 0
+            with contextlib.suppress(OSError):
+                self._path(sample).unlink()
 
     def _adopt(self, samples: int) -> None:
         """What an earlier feed over the same samples has left."""

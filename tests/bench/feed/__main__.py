@@ -64,6 +64,7 @@ def main() -> int:
     parser.add_argument("--torch", type=Path, help="Python with torch and torchvision (default: made in the cache)")
     parser.add_argument("--tensorflow", type=Path, help="Python with TensorFlow; without it tf.data is left out")
     parser.add_argument("--dali", type=Path, help="Python with nvidia-dali; without it DALI is left out")
+    parser.add_argument("--ffcv", type=Path, help="Python with FFCV and torch; without it FFCV is left out")
     parser.add_argument(
         "--only", default="", metavar="SIZE,PIPELINE", help="one row of the table, such as 500x375,train"
     )
