@@ -90,9 +90,13 @@ class Worker:
     """Sent and not answered."""
 
     def send(self, task: Task) -> None:
-        """Give it a task; a worker has few at a time, so the socket always has room."""
+        """Give it a task; a worker has few at a time, so the socket always has room.
+
+        One that has just died takes it too: its tasks go to others when its death is heard of.
+        """
         self.tasks[task.number] = task
-        self.socket.sendall(_TASK.pack(*task))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.socket.sendall(_TASK.pack(*task))
 
     def kill(self) -> int:
         """End it, and return its wait status."""
