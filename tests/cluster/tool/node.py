@@ -125,6 +125,9 @@ state = "{folder / "state"}"
   address = "{folder / "containerd.sock"}"
 [ttrpc]
   address = "{folder / "containerd.sock.ttrpc"}"
+[plugins.'io.containerd.nri.v1.nri']
+  # Its socket has one name on the whole machine, and of two nodes that start at once one would end over it.
+  disable = true
 [plugins.'io.containerd.cri.v1.images']
   snapshotter = "overlayfs"
   [plugins.'io.containerd.cri.v1.images'.pinned_images]

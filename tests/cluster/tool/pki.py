@@ -2,6 +2,7 @@
 
 import base64
 import json
+import secrets
 from pathlib import Path
 from typing import Final
 
@@ -63,8 +64,10 @@ class Authority:
         names = f"subjectAltName={alternatives}\n" if alternatives else ""
         (self.folder / f"{name}.ext").write_text(_LEAF + names)
         self._openssl("req", "-new", "-key", f"{name}.key", "-subj", subject, "-out", f"{name}.csr")
+        # A random one: the file in which openssl counts breaks when two nodes get theirs at once.
+        serial = f"0x{secrets.token_hex(16)}"
         self._openssl(
-            *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"),
+            *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-set_serial", serial),
             *("-days", DAYS, "-extfile", f"{name}.ext", "-out", f"{name}.crt"),
         )
 
