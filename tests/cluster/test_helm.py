@@ -26,6 +26,8 @@ pytestmark = pytest.mark.cluster
 
 PREVIOUS: Final = Path(__file__).parent / "charts" / "regatta-0.0.9.tgz"
 """The chart before these tests were; see the note beside it. No version has been released yet."""
+NEWER: Final = frozenset({"jobDefaults", "feedImage"})
+"""Values that it does not know."""
 CRD: Final = "trainingjobs.regatta.dev"
 TRAINS: Final = ("python3", "-c", "import os; print('rank', os.environ['RANK'])")
 SLEEPS: Final = ("python3", "-c", "import time; time.sleep(3600)")
@@ -155,7 +157,7 @@ def test_jobs_train_on_through_upgrade_rollback_uninstall_and_reinstall_under_an
     cleared: Installation, helm: Helm, values: dict[str, Any], playground: Playground
 ) -> None:
     helm.run("uninstall", release.RELEASE, *WAIT)
-    old = {key: value for key, value in values.items() if key != "jobDefaults"}
+    old = {key: value for key, value in values.items() if key not in NEWER}
     helm.run("install", release.RELEASE, str(PREVIOUS), *OURS, values=old)
     assert crd_default(cleared) == "nvidia.com/gpu"
     running = Running.of(playground, "long")
