@@ -264,10 +264,10 @@ def test_the_series_of_a_deleted_job_go_with_it(place: Playground, make_place: A
 
     def series() -> str:
         leader = place.installation.leader()
-        path = f"/api/v1/namespaces/{place.installation.namespace}/pods/{leader}:8080/proxy/metrics"
+        path = f"/api/v1/namespaces/{place.installation.namespace}/pods/{leader}:8080/proxy/metrics/jobs"
         return str(place.api.request("GET", path)) if leader else ""
 
-    assert home.namespace in series()
+    wait_for("the job's series", lambda: home.namespace in series(), timeout=30)
     home.delete(name)
 
     wait_for("the job's series to be gone", lambda: home.namespace not in series(), timeout=30)

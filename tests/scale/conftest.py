@@ -49,7 +49,7 @@ def fleet_job(name: str, *, workers: int) -> dict[str, Any]:
     return {**body, "metadata": {"name": name}}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster() -> Iterator[tool.Cluster]:
     """A Kubernetes that answers, with fake nodes, our kind, and no operator."""
     found = tool.ensure_cluster()
