@@ -52,7 +52,7 @@ test: check  ## run all tests, those on a real cluster too; K=expression runs a 
 	$(PYTEST) -k '$(K)'
 else
 test: check
-	$(PYTEST) --ignore=tests/cluster --ignore=tests/scale
+	$(PYTEST) --numprocesses auto --maxprocesses 4 --dist loadfile --ignore=tests/cluster --ignore=tests/scale
 	$(CLUSTER) up --images
 	$(PYTEST) tests/cluster tests/scale
 endif
