@@ -79,23 +79,38 @@ class _Objects:
     def listed(self) -> list[Entry]:
         import obstore
 
-        found = []
-        with _told(self.uri):
-            for chunk in obstore.list(self._store, prefix=self._prefix or None):
-                found += [self._entry(each) for each in chunk]
+        def ask() -> list[Entry]:
+            chunks = obstore.list(self._store, prefix=self._prefix or None)
+            return [self._entry(each) for chunk in chunks for each in chunk]
+
+        found = self._patiently(ask, self.uri)
         if not found and self._prefix:
-            with _told(self.uri):
-                return [self._entry(obstore.head(self._store, self._prefix))]
+            return [self._patiently(lambda: self._entry(obstore.head(self._store, self._prefix)), self.uri)]
         return sorted(found)
 
     def read(self, name: str, offset: int = 0, size: int | None = None) -> bytes:
         import obstore
 
         key = f"{self._prefix}/{name}".strip("/") if name else self._prefix
-        with _told(f"{self._root}/{key}"):
+
+        def ask() -> bytes:
             if size is None:
                 return bytes(obstore.get(self._store, key).bytes())
             return bytes(obstore.get_range(self._store, key, start=offset, length=size)) if size else b""
+
+        return self._patiently(ask, f"{self._root}/{key}")
+
+    def _patiently(self, ask: Callable[[], T], name: str) -> T:
+        """The answer; obstore takes some ways in which a connection breaks for final ones, and asks no more."""
+        deadline, pause = time.monotonic() + self._seconds, FIRST_PAUSE
+        while True:
+            try:
+                return ask()
+            except Exception as error:
+                if not _UNSENT.search(str(error)) or time.monotonic() + pause >= deadline:
+                    raise _translated(name, error) from error
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     def _entry(self, meta: Any) -> Entry:
         name = meta["path"][len(self._prefix) :].lstrip("/")
@@ -135,25 +150,12 @@ class _Objects:
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
 
 
+_UNSENT: Final = re.compile(r"error sending request|error decoding response body", re.IGNORECASE)
 _DENIED: Final = re.compile(r"PermissionDenied|Unauthenticated|status code: 40[13]\b")
 
 
-class _told:  # noqa: N801
-    """Turns what obstore raises into this project's errors."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is None or isinstance(error, SourceError | DamagedError) or not isinstance(error, Exception):
-            return
-        raise _translated(self._name, error) from error
-
-
 def _translated(name: str, error: Exception) -> Exception:
+    """What obstore raises, as an error of this project."""
     words = " ".join(str(error).partition("Debug source")[0].split())[:WORDS] or type(error).__name__
     if isinstance(error, FileNotFoundError):
         return DamagedError("unreadable", f"{name}: there is no such object")

@@ -188,7 +188,9 @@ def test_what_was_used_longest_ago_makes_room(tmp_path: Path, s3: S3) -> None:
         for _ in range(3):
             assert len(copies(batches)) == 10
             kept = sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*") if path.is_file())
-            assert 100_000 < kept <= 1 << 20
+            # The cache's own count never passes the limit; this look at one file after the other may see an old and a
+            # new one that were not there together.
+            assert 100_000 < kept <= (1 << 20) + (1 << 17)
 
 
 @pytest.mark.parametrize("fault", ["503", "dead", "slow"])
