@@ -13,12 +13,19 @@ from regatta.api.core import PIPELINE_STEPS
 from regatta.api.preprocessing import FeedCache, Preprocessing, PreprocessingSource
 from regatta.api.problem import Problem, join
 from regatta.api.quantity import parse_quantity
-from regatta.api.rules import NO_SPACE, path_problems, resource_problems, variable_problems
+from regatta.api.rules import (
+    NO_SPACE,
+    env_from_problems,
+    path_problems,
+    resource_problems,
+    source_problems,
+    variable_problems,
+)
 from regatta.api.spec import Runtime, TrainingJobSpec
 
-__all__ = ["FEED_PATH", "MAX_PIPELINE_BYTES", "WITHOUT_RUNTIME", "feed_problems", "pipeline_text"]
+__all__ = ["MAX_PIPELINE_BYTES", "WITHOUT_RUNTIME", "feed_problems", "pipeline_text"]
 
-FEED_PATH: Final = "spec.preprocessing"
+_PATH: Final = "spec.preprocessing"
 MAX_PIPELINE_BYTES: Final = 65_536
 """The sidecar reads the pipeline from its environment, where one variable holds 128 KiB."""
 WITHOUT_RUNTIME: Final = "needs the runtime, which brings the program's end of the feed; leave out runtime: Off"
@@ -31,29 +38,27 @@ def feed_problems(spec: TrainingJobSpec) -> Iterator[Problem]:
     if block is None:
         return
     if spec.runtime is Runtime.OFF:
-        yield Problem(FEED_PATH, WITHOUT_RUNTIME)
+        yield Problem(_PATH, WITHOUT_RUNTIME)
     yield from _source(block.source)
     steps = list(_steps(block))
     yield from steps
     if len(pipeline_text(block)) > MAX_PIPELINE_BYTES:
-        yield Problem(f"{FEED_PATH}.pipeline", f"is longer than {MAX_PIPELINE_BYTES} bytes as JSON; shorten it")
+        yield Problem(f"{_PATH}.pipeline", f"is longer than {MAX_PIPELINE_BYTES} bytes as JSON; shorten it")
     amounts = list(_amounts(block))
     yield from amounts
     if not steps and not amounts and buffer_bytes(block, processes=1) is None:
         yield Problem(
-            f"{FEED_PATH}.bufferMemory",
+            f"{_PATH}.bufferMemory",
             "required here, because the pipeline does not say how large a sample becomes; write four batches of each "
             "of a worker's processes, such as 512Mi, or end with a crop or resize: {size: [height, width]}",
         )
     if block.cache is FeedCache.DECODED and (not block.pipeline or "decodeImage" not in block.pipeline[0]):
-        yield Problem(f"{FEED_PATH}.cache", "Decoded keeps images, and the pipeline does not begin with decodeImage")
+        yield Problem(f"{_PATH}.cache", "Decoded keeps images, and the pipeline does not begin with decodeImage")
     if block.image is not None and re.search(r"\s", block.image):
-        yield Problem(f"{FEED_PATH}.image", NO_SPACE)
-    yield from variable_problems(block.env, path=f"{FEED_PATH}.env")
-    for index, item in enumerate(block.env_from):
-        if not item.keys() & {"configMapRef", "secretRef"}:
-            yield Problem(join(f"{FEED_PATH}.envFrom", index), "needs configMapRef or secretRef, each {name: NAME}")
-    yield from resource_problems(block.resources, path=f"{FEED_PATH}.resources")
+        yield Problem(f"{_PATH}.image", NO_SPACE)
+    yield from variable_problems(block.env, path=f"{_PATH}.env")
+    yield from env_from_problems(block.env_from, path=f"{_PATH}.envFrom")
+    yield from resource_problems(block.resources, path=f"{_PATH}.resources")
 
 
 def pipeline_text(block: Preprocessing) -> str:
@@ -65,7 +70,7 @@ def pipeline_text(block: Preprocessing) -> str:
 
 
 def _source(source: PreprocessingSource) -> Iterator[Problem]:
-    path = f"{FEED_PATH}.source"
+    path = f"{_PATH}.source"
     remote = _SCHEME.fullmatch(source.uri) is not None
     if not remote:
         yield from path_problems(source.uri, path=f"{path}.uri", example="/data/train or s3://bucket/train")
@@ -73,11 +78,7 @@ def _source(source: PreprocessingSource) -> Iterator[Problem]:
         if source.mount_path is not None:
             yield Problem(f"{path}.mountPath", "is where the sidecar sees source.volume, and there is none")
         return
-    if "name" in source.volume:
-        yield Problem(f"{path}.volume.name", "leave it out: Regatta names this volume")
-    elif len(source.volume) != 1:
-        example = "{persistentVolumeClaim: {claimName: photographs}}"
-        yield Problem(f"{path}.volume", f"write exactly one volume source, such as {example}")
+    yield from source_problems(source.volume, path=f"{path}.volume", claim="photographs")
     if remote:
         yield Problem(f"{path}.volume", "does not belong to a URI; leave it out, or write a path in it as uri")
     elif source.mount_path is not None:
@@ -88,7 +89,7 @@ def _source(source: PreprocessingSource) -> Iterator[Problem]:
 
 def _steps(block: Preprocessing) -> Iterator[Problem]:
     for index, step in enumerate(block.pipeline):
-        where = join(f"{FEED_PATH}.pipeline", index)
+        where = join(f"{_PATH}.pipeline", index)
         if len(step) != 1:
             yield Problem(where, "must be an object with one key, the step's name, such as {scale: {}}")
             continue
@@ -108,7 +109,7 @@ def _amounts(block: Preprocessing) -> Iterator[Problem]:
         try:
             amount = parse_quantity(value)
         except ValueError as error:
-            yield Problem(f"{FEED_PATH}.{name}", str(error))
+            yield Problem(f"{_PATH}.{name}", str(error))
             continue
         if amount < 1 << 20:
-            yield Problem(f"{FEED_PATH}.{name}", "is less than 1Mi")
+            yield Problem(f"{_PATH}.{name}", "is less than 1Mi")

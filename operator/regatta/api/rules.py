@@ -21,10 +21,12 @@ __all__ = [
     "NO_SPACE",
     "ONE_PROCESS",
     "OTHER_BACKEND",
+    "env_from_problems",
     "is_extended_resource",
     "mount_problems",
     "path_problems",
     "resource_problems",
+    "source_problems",
     "variable_problems",
     "violations",
     "volume_problems",
@@ -75,9 +77,7 @@ def violations(spec: TrainingJobSpec) -> Iterator[Problem]:
     if spec.source is not None:
         yield from _source(spec.source)
     yield from variable_problems(spec.env, path="spec.env")
-    for index, item in enumerate(spec.env_from):
-        if not item.keys() & {"configMapRef", "secretRef"}:
-            yield Problem(join("spec.envFrom", index), "needs configMapRef or secretRef, each {name: NAME}")
+    yield from env_from_problems(spec.env_from, path="spec.envFrom")
     yield from volume_problems(spec.volumes, path="spec.volumes")
     yield from mount_problems(
         spec.volume_mounts, path="spec.volumeMounts", volumes=_volume_names(spec), taken=_taken_paths(spec)
@@ -159,13 +159,23 @@ def _checkpoint(checkpoint: Checkpoint, *, sourced: bool) -> Iterator[Problem]:
     yield from path_problems(checkpoint.path, path="spec.checkpoint.path", example="/checkpoints")
     if sourced and f"{_normal(checkpoint.path)}/".startswith(f"{reserved.WORKSPACE_PATH}/"):
         yield Problem("spec.checkpoint.path", f"{reserved.WORKSPACE_PATH} is read-only, because spec.source fills it")
-    if "name" in checkpoint.volume:
-        yield Problem("spec.checkpoint.volume.name", "leave it out: Regatta names this volume")
-    elif len(checkpoint.volume) != 1:
-        yield Problem(
-            "spec.checkpoint.volume",
-            "write exactly one volume source, such as {persistentVolumeClaim: {claimName: checkpoints}}",
-        )
+    yield from source_problems(checkpoint.volume, path="spec.checkpoint.volume", claim="checkpoints")
+
+
+def source_problems(volume: Mapping[str, Any], *, path: str, claim: str) -> Iterator[Problem]:
+    """What is wrong with a volume source that stands alone; `claim` names one in the advice."""
+    if "name" in volume:
+        yield Problem(join(path, "name"), "leave it out: Regatta names this volume")
+    elif len(volume) != 1:
+        example = f"{{persistentVolumeClaim: {{claimName: {claim}}}}}"
+        yield Problem(path, f"write exactly one volume source, such as {example}")
+
+
+def env_from_problems(items: Iterable[Mapping[str, Any]], *, path: str) -> Iterator[Problem]:
+    """What is wrong with a container's `envFrom`."""
+    for index, item in enumerate(items):
+        if not item.keys() & {"configMapRef", "secretRef"}:
+            yield Problem(join(path, index), "needs configMapRef or secretRef, each {name: NAME}")
 
 
 def variable_problems(variables: Iterable[Mapping[str, Any]], *, path: str) -> Iterator[Problem]:
